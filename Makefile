@@ -1,0 +1,49 @@
+# `make test` is what CI runs: everything, on both databases and both queues.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS := .cache/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: test
+test: ## lint, then all tests on SQLite, then all on PostgreSQL and Redis (brought up for it)
+	@bash .ci/test.sh
+
+.PHONY: lint
+lint: tools ## formatting, golangci-lint, and the proof that the floor plan is enforced
+	@bash .ci/lint.sh
+
+.PHONY: format
+format: tools ## put all Go files into shape
+	@$(TOOLS)/golangci-lint fmt
+	@gofmt -w .ci
+
+.PHONY: generate
+generate: ## GraphQL code, from graph/schema
+	go generate ./...
+
+.PHONY: build
+build: ## bin/channelgraph, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/channelgraph/channelgraph/internal/app.Version=$(VERSION)' -o bin/channelgraph ./cmd/channelgraph
+
+.PHONY: bench
+bench: ## every benchmark, on SQLite and in-process parts
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+.PHONY: bench-jobs
+bench-jobs: ## the job benchmarks, on PostgreSQL and Redis
+	bash .ci/services.sh go test -run '^$$' -bench . -benchmem -timeout 30m ./workers/...
+
+.PHONY: tools
+tools:
+	@bash .ci/tools.sh
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf bin .cache

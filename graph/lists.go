@@ -1,0 +1,103 @@
+package graph
+
+import (
+	"context"
+
+	"github.com/channelgraph/channelgraph/graph/gen"
+	"github.com/channelgraph/channelgraph/graph/model"
+	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/partnership"
+)
+
+// maxMails bounds the mails that an invitation shows.
+const maxMails = 50
+
+// orZero is what an optional argument holds, or its type's zero value.
+func orZero[T any](v *T) T {
+	if v == nil {
+		var zero T
+		return zero
+	}
+	return *v
+}
+
+// orNone is null for a value that says nothing.
+func orNone[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
+}
+
+// nodes finds things by their ids, in the order asked for, each kind of thing
+// in one statement.
+func nodes(ctx context.Context, ids []ident.ID) ([]model.Node, error) {
+	waits := make([]func() (model.Node, error), len(ids))
+	for i, id := range ids {
+		waits[i] = begin(ctx, id)
+	}
+	out := make([]model.Node, len(ids))
+	for i, wait := range waits {
+		var err error
+		if out[i], err = wait(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// ofPartnership are the relations of a partnership that a page looks up ahead.
+func ofPartnership(l *loaders) []relation[*partnership.Partnership] {
+	type p = *partnership.Partnership
+	return []relation[p]{
+		{"provider", l.partners, func(x p) ident.ID { return x.ProviderID }},
+		{"reseller", l.partners, func(x p) ident.ID { return x.ResellerID }},
+		{"lastInvitation", l.invitations, func(x p) ident.ID { return x.InvitationID }},
+		{"authorizedBy", l.users, func(x p) ident.ID { return x.AuthorizedByID }},
+		{"openTermination", l.openEnds, func(x p) ident.ID { return x.ID }},
+	}
+}
+
+// ofInvitation are the relations of an invitation that a page looks up ahead.
+func ofInvitation(l *loaders) []relation[*invitation.Invitation] {
+	type i = *invitation.Invitation
+	return []relation[i]{
+		{"inviter", l.partners, func(x i) ident.ID { return x.InviterID }},
+		{"invitee", l.partners, func(x i) ident.ID { return orZero(x.InviteeID) }},
+		{"createdBy", l.users, func(x i) ident.ID { return x.CreatedByID }},
+		{"decidedBy", l.users, func(x i) ident.ID { return orZero(x.DecidedByID) }},
+		{"operation", l.operationsAbout, func(x i) ident.ID { return x.ID }},
+	}
+}
+
+// toRecipient keeps an invitation's mails to the invited person: those to the
+// inviter's people are not the invitation's.
+func toRecipient(i *invitation.Invitation, mails []*mail.Message) []*mail.Message {
+	out := []*mail.Message{}
+	for _, m := range mails {
+		if m.RecipientFolded == i.RecipientFolded {
+			out = append(out, m)
+		}
+	}
+	return out[max(len(out)-maxMails, 0):]
+}
+
+// ownAct reports whether an act is of the viewer's own organization; of the
+// other party's acts a reader learns what was done, not by whom or from where.
+func ownAct(ctx context.Context, e *audit.Event) bool {
+	who := actor(ctx)
+	return who.IsOperator() || e.OrganizationID == who.OrganizationID
+}
+
+// draftProblems are what is wrong with a person's own subject or text.
+func draftProblems(ctx context.Context, problems []fault.Problem) []*gen.PartnershipRequestDraftProblem {
+	out := make([]*gen.PartnershipRequestDraftProblem, len(problems))
+	for i, p := range problems {
+		out[i] = &gen.PartnershipRequestDraftProblem{Message: fault.Text(actor(ctx).Locale, p.Code, p.Params), Path: p.Path, Code: p.Code}
+	}
+	return out
+}

@@ -1,0 +1,275 @@
+package graph
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vikstrous/dataloadgen"
+
+	"github.com/channelgraph/channelgraph/graph/model"
+	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/outbox"
+	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/partnership"
+)
+
+// Bounds of a loader: ids in one statement, and how long it waits for more.
+const (
+	loaderCapacity = 250
+	loaderWait     = 500 * time.Microsecond
+)
+
+// fetch reads values by their keys inside the actor's scope; what is absent or
+// hidden is missing.
+type fetch[V any] func(ctx context.Context, ids []ident.ID) (map[ident.ID]V, error)
+
+// loader batches look-ups by id for one operation.
+type loader[V any] struct {
+	fetch fetch[V]
+	batch *dataloadgen.Loader[ident.ID, V]
+}
+
+func newLoader[V any](f fetch[V]) *loader[V] {
+	return &loader[V]{f, dataloadgen.NewLoader(func(ctx context.Context, ids []ident.ID) ([]V, []error) {
+		found, err := f(ctx, ids)
+		if err != nil {
+			return nil, []error{err}
+		}
+		out := make([]V, len(ids))
+		for i, id := range ids {
+			out[i] = found[id] // missing is the zero value, told by nobody
+		}
+		return out, nil
+	}, dataloadgen.WithBatchCapacity(loaderCapacity), dataloadgen.WithWait(loaderWait))}
+}
+
+// one looks an id up together with whatever else is asked for meanwhile.
+func (l *loader[V]) one(ctx context.Context, id ident.ID) (V, error) {
+	if id == "" {
+		var none V
+		return none, nil
+	}
+	return l.batch.Load(ctx, id)
+}
+
+// ahead looks ids up at once, so that the fields which ask for them later find
+// them there.
+func (l *loader[V]) ahead(ctx context.Context, ids []ident.ID) error {
+	slices.Sort(ids)
+	for part := range slices.Chunk(slices.Compact(ids), loaderCapacity) {
+		found, err := l.fetch(ctx, part)
+		if err != nil {
+			return err
+		}
+		for _, id := range part {
+			l.batch.Prime(id, found[id])
+		}
+	}
+	return nil
+}
+
+// loaders are the look-ups of one operation by one actor: a hidden row is
+// missing from all of them.
+type loaders struct {
+	organizations   *loader[*account.Organization]
+	users           *loader[*account.User]
+	roles           *loader[[]access.Role]
+	sessions        *loader[*account.Session]
+	partners        *loader[*partner.Partner]
+	partnersOf      *loader[*partner.Partner] // by organization
+	invitations     *loader[*invitation.Invitation]
+	partnerships    *loader[*partnership.Partnership]
+	terminations    *loader[*partnership.Termination]
+	openEnds        *loader[*partnership.Termination] // by partnership
+	links           *loader[*partnership.Link]
+	operations      *loader[*outbox.Job]
+	operationsAbout *loader[*outbox.Job] // by subject
+	events          *loader[*audit.Event]
+	mails           *loader[*mail.Message]
+	mailsAbout      *loader[[]*mail.Message] // by subject
+	mailEvents      *loader[[]*mail.Event]   // by message
+}
+
+// guarded reads nothing for an actor who lacks the permission.
+func guarded[V any](a access.Actor, p access.Permission, f fetch[V]) *loader[V] {
+	if a.Can(p) {
+		return newLoader(f)
+	}
+	return newLoader(func(context.Context, []ident.ID) (map[ident.ID]V, error) { return nil, nil })
+}
+
+// scoped binds a concept's query to the actor.
+func scoped[V any](a access.Actor, q func(context.Context, access.Actor, []ident.ID) (map[ident.ID]V, error)) fetch[V] {
+	return func(ctx context.Context, ids []ident.ID) (map[ident.ID]V, error) { return q(ctx, a, ids) }
+}
+
+func byID[V any](rows []V, err error, id func(V) ident.ID) (map[ident.ID]V, error) {
+	out := make(map[ident.ID]V, len(rows))
+	for _, r := range rows {
+		out[id(r)] = r
+	}
+	return out, err
+}
+
+func newLoaders(d *Deps, a access.Actor) *loaders {
+	return &loaders{
+		organizations: guarded(a, access.PermOrganizationRead, scoped(a, d.Accounts.Organizations)),
+		// everybody reads themselves; the concept knows who reads others
+		users: guarded(a, access.PermViewerRead, scoped(a, d.Accounts.Users)),
+		roles: guarded(a, access.PermViewerRead, scoped(a, d.Accounts.RolesOf)),
+		sessions: guarded(a, access.PermViewerRead, func(ctx context.Context, _ []ident.ID) (map[ident.ID]*account.Session, error) {
+			rows, err := d.Accounts.ListSessions(ctx, a)
+			return byID(rows, err, func(s *account.Session) ident.ID { return s.ID })
+		}),
+		partners:     guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByIDs)),
+		partnersOf:   guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByOrganizations)),
+		invitations:  guarded(a, access.PermInvitationRead, scoped(a, d.Invitations.ByIDs)),
+		partnerships: guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.ByIDs)),
+		terminations: guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.TerminationsByIDs)),
+		openEnds:     guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.OpenTerminations)),
+		links:        guarded(a, access.PermPartnershipRequest, scoped(a, d.Partnerships.LinksByIDs)),
+		operations: guarded(a, access.PermOperationRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*outbox.Job, error) {
+			rows, err := outbox.FindMany(ctx, d.DB, a.Scope(), ids)
+			return byID(rows, err, func(j *outbox.Job) ident.ID { return j.ID })
+		}),
+		operationsAbout: guarded(a, access.PermOperationRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*outbox.Job, error) {
+			return outbox.NewestAbout(ctx, d.DB, a.Scope(), ids)
+		}),
+		events: guarded(a, access.PermAuditRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*audit.Event, error) {
+			return audit.ByIDs(ctx, d.DB, a, ids)
+		}),
+		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
+			return d.Mailer.FindMany(ctx, ids)
+		}),
+		// whoever asks for these two has seen the subject
+		mailsAbout: guarded(a, access.PermViewerRead, d.Mailer.BySubject),
+		mailEvents: guarded(a, access.PermViewerRead, d.Mailer.Events),
+	}
+}
+
+// A nodeType is a type that `node` finds, with how it is found and what an
+// actor needs to see any of its kind. The loaders apply both on every way to
+// it.
+type nodeType struct {
+	name       string
+	permission access.Permission
+	find       func(ctx context.Context, l *loaders, id ident.ID) func() (model.Node, error)
+}
+
+// nodeTypes are all of them, by the prefix of their ids. Start-up refuses a
+// type of the schema that implements Node and is not here.
+var nodeTypes = map[string]nodeType{
+	ident.Organization: {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
+	ident.User:         {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
+	ident.Session:      {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
+	ident.Partner:      {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
+	ident.Invitation:   {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
+	ident.Partnership:  {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
+	ident.Termination:  {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
+	ident.Proposal:     {"PartnershipLink", access.PermPartnershipRequest, through(func(l *loaders) *loader[*partnership.Link] { return l.links })},
+	ident.Job:          {"Operation", access.PermOperationRead, through(func(l *loaders) *loader[*outbox.Job] { return l.operations })},
+	ident.Audit:        {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
+	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
+}
+
+func through[T any](pick func(*loaders) *loader[*T]) func(context.Context, *loaders, ident.ID) func() (model.Node, error) {
+	return func(ctx context.Context, l *loaders, id ident.ID) func() (model.Node, error) {
+		wait := pick(l).batch.LoadThunk(ctx, id)
+		return func() (model.Node, error) {
+			v, err := wait()
+			if v == nil || err != nil {
+				return nil, err
+			}
+			return v, nil
+		}
+	}
+}
+
+// begin starts finding anything by its id; the answer is nil where it is
+// absent or hidden.
+func begin(ctx context.Context, id ident.ID) func() (model.Node, error) {
+	t, ok := nodeTypes[id.Kind()]
+	if !ok {
+		return func() (model.Node, error) { return nil, nil }
+	}
+	return t.find(ctx, load(ctx), id)
+}
+
+// node finds anything by its id.
+func node(ctx context.Context, id ident.ID) (model.Node, error) { return begin(ctx, id)() }
+
+// operation is what belongs to one running operation: its actor and loaders.
+type operation struct {
+	deps    *Deps
+	actor   access.Actor
+	loaders atomic.Pointer[loaders]
+}
+
+type operationKey struct{}
+
+func withOperation(ctx context.Context, d *Deps, a access.Actor) context.Context {
+	o := &operation{deps: d, actor: a}
+	o.forget()
+	return context.WithValue(ctx, operationKey{}, o)
+}
+
+// forget drops what was loaded, since a mutation may have changed it.
+func (o *operation) forget() { o.loaders.Store(newLoaders(o.deps, o.actor)) }
+
+func running(ctx context.Context) *operation { return ctx.Value(operationKey{}).(*operation) }
+
+// actor is who runs the operation.
+func actor(ctx context.Context) access.Actor { return running(ctx).actor }
+
+// load gives the operation's loaders.
+func load(ctx context.Context) *loaders { return running(ctx).loaders.Load() }
+
+// A relation is a to-one field of the rows of a page: its name in the schema
+// and how it is looked up.
+type relation[T any] struct {
+	field string
+	by    aheader
+	key   func(T) ident.ID
+}
+
+type aheader interface {
+	ahead(ctx context.Context, ids []ident.ID) error
+}
+
+// withRelations looks up, in one statement a loader, the relations of a page's
+// rows that the operation asks for.
+func withRelations[T any](ctx context.Context, c *page.Connection[T], err error, rs ...relation[T]) (*page.Connection[T], error) {
+	if err != nil || len(c.Edges) == 0 {
+		return c, err
+	}
+	var order []aheader
+	ids := map[aheader][]ident.ID{}
+	for _, r := range rs {
+		if !graphql.AnyFieldRequested(ctx, "nodes."+r.field, "edges.node."+r.field) {
+			continue
+		}
+		if ids[r.by] == nil {
+			order = append(order, r.by)
+		}
+		for _, e := range c.Edges {
+			if id := r.key(e.Node); id != "" {
+				ids[r.by] = append(ids[r.by], id)
+			}
+		}
+	}
+	for _, by := range order {
+		if err := by.ahead(ctx, ids[by]); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}

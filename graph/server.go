@@ -1,0 +1,125 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/channelgraph/channelgraph/graph/gen"
+	"github.com/channelgraph/channelgraph/internal/access"
+)
+
+// deadline bounds one operation.
+const deadline = 10 * time.Second
+
+// errorCodes are the codes that each mutation's error type may give.
+var errorCodes = readErrorCodes(gen.NewExecutableSchema(gen.Config{}).Schema())
+
+// server is the API as an HTTP handler.
+type server struct {
+	deps   Deps
+	schema graphql.ExecutableSchema
+	guard  *guard
+	log    *slog.Logger
+}
+
+// New makes the handler of the API. The door that authenticates mounts it and
+// hands the actor on by access.WithActor. It refuses a schema whose root
+// fields or nodes do not say who may see them.
+func New(d Deps) (http.Handler, error) {
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
+	s := &server{deps: d, log: d.Log}
+	s.schema = gen.NewExecutableSchema(gen.Config{Resolvers: &Resolver{d}})
+	var err error
+	if s.guard, err = newGuard(s.schema.Schema(), nodeTypes); err != nil {
+		return nil, fmt.Errorf("the schema is not guarded: %w", err)
+	}
+	return s, nil
+}
+
+// run executes a prepared operation.
+func (s *server) run(ctx context.Context, oc *graphql.OperationContext, a access.Actor) *graphql.Response {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	oc.RecoverFunc = recovered(s.log)
+	ctx = withOperation(ctx, &s.deps, a)
+	ctx = graphql.WithOperationContext(ctx, oc)
+	ctx = graphql.WithResponseContext(ctx, present(s.log), oc.RecoverFunc)
+	if denied := s.refusals(oc, a); len(denied) > 0 {
+		if oc.Operation.Operation == ast.Mutation { // all of it or nothing
+			return s.denied(ctx, oc, denied)
+		}
+		oc.ResolverMiddleware = deny(denied)
+	}
+	if oc.Operation.Operation == ast.Mutation {
+		op := running(ctx)
+		oc.RootResolverMiddleware = func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+			defer op.forget()
+			return next(ctx)
+		}
+	}
+	res := s.schema.Exec(ctx)(ctx)
+	if res == nil {
+		res = &graphql.Response{Data: json.RawMessage("null")}
+	}
+	res.Errors = append(res.Errors, graphql.GetErrors(ctx)...)
+	return res
+}
+
+// refusals are the root fields that the actor may not use, by name.
+func (s *server) refusals(oc *graphql.OperationContext, a access.Actor) map[string]error {
+	var out map[string]error
+	root := rootName(oc.Operation)
+	for _, f := range graphql.CollectFields(oc, oc.Operation.SelectionSet, []string{root}) {
+		if err := s.guard.refusal(root, f.Name, a); err != nil {
+			if out == nil {
+				out = map[string]error{}
+			}
+			out[f.Name] = err
+		}
+	}
+	return out
+}
+
+func rootName(op *ast.OperationDefinition) string {
+	switch op.Operation {
+	case ast.Mutation:
+		return "Mutation"
+	case ast.Subscription:
+		return "Subscription"
+	}
+	return "Query"
+}
+
+// deny answers the refused root fields of a query with why. It stands before
+// every field, so it is put there only where something is refused.
+func deny(refused map[string]error) graphql.FieldMiddleware {
+	return func(ctx context.Context, next graphql.Resolver) (any, error) {
+		if fc := graphql.GetFieldContext(ctx); fc.Object == "Query" {
+			if err := refused[fc.Field.Name]; err != nil {
+				return nil, err
+			}
+		}
+		return next(ctx)
+	}
+}
+
+// denied answers a mutation of which nothing was run.
+func (s *server) denied(ctx context.Context, oc *graphql.OperationContext, refused map[string]error) *graphql.Response {
+	res := &graphql.Response{Data: json.RawMessage("null")}
+	for _, f := range graphql.CollectFields(oc, oc.Operation.SelectionSet, []string{"Mutation"}) {
+		if err := refused[f.Name]; err != nil {
+			res.Errors = append(res.Errors, present(s.log)(ctx, gqlerror.WrapPath(ast.Path{ast.PathName(f.Alias)}, err)))
+		}
+	}
+	return res
+}

@@ -1,0 +1,113 @@
+package access
+
+// Permission is an act of the role matrix (spec section 1).
+type Permission string
+
+// The permissions of what is built; each concept that lands adds its own.
+const (
+	PermViewerRead          Permission = "viewer.read"
+	PermUserRead            Permission = "user.read"
+	PermUserManage          Permission = "user.manage"
+	PermRoleManage          Permission = "role.manage"
+	PermOrganizationRead    Permission = "organization.read"
+	PermPartnerRead         Permission = "partner.read"
+	PermPartnerRegister     Permission = "partner.register"
+	PermPartnershipRead     Permission = "partnership.read"
+	PermPartnershipRequest  Permission = "partnership.request"
+	PermProviderAuthorize   Permission = "partnership.authorize"
+	PermAdminAccessWithdraw Permission = "partnership.withdraw_admin_access"
+	PermPartnershipEnd      Permission = "partnership.end"
+	PermTerminationDecide   Permission = "termination.decide"
+	PermInvitationRead      Permission = "invitation.read"
+	PermOperationRead       Permission = "operation.read"
+	PermOperationManage     Permission = "operation.manage"
+	PermMailRead            Permission = "mail.read"
+	PermAuditRead           Permission = "audit.read"
+)
+
+// Permissions lists all of them in a stable order.
+var Permissions = []Permission{
+	PermViewerRead, PermUserRead, PermUserManage, PermRoleManage, PermOrganizationRead, PermPartnerRead,
+	PermPartnerRegister, PermPartnershipRead, PermPartnershipRequest, PermProviderAuthorize,
+	PermAdminAccessWithdraw, PermPartnershipEnd, PermTerminationDecide, PermInvitationRead,
+	PermOperationRead, PermOperationManage, PermMailRead, PermAuditRead,
+}
+
+type grant struct {
+	kinds []Kind
+	roles []Role
+}
+
+var (
+	everybody = grant{Kinds, Roles}
+	partners  = []Kind{IndirectProvider, IndirectReseller, DirectBill}
+	parties   = []Kind{IndirectProvider, IndirectReseller, DirectBill, Customer}
+	operator  = []Kind{Operator}
+)
+
+// matrix is the role matrix of spec section 1: a permission is given where
+// one of its grants names both the kind of party and the role.
+var matrix = map[Permission][]grant{
+	PermViewerRead:       {everybody},
+	PermOrganizationRead: {everybody},
+	PermPartnerRead:      {everybody},
+	PermUserRead: {
+		{parties, []Role{GlobalAdmin, UserAdmin, AccountAdmin, AdminAgent}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermUserManage: {
+		{parties, []Role{GlobalAdmin, UserAdmin, AccountAdmin}},
+		{operator, []Role{OperatorAdmin}},
+	},
+	PermRoleManage: {
+		{parties, []Role{GlobalAdmin, UserAdmin, AccountAdmin}},
+		{operator, []Role{OperatorAdmin}},
+	},
+	PermPartnerRegister: {{operator, []Role{OperatorAdmin}}},
+	PermPartnershipRead: {
+		{partners, []Role{GlobalAdmin, UserAdmin, BillingAdmin, AdminAgent, SalesAgent, HelpdeskAgent, AccountAdmin}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermPartnershipRequest:  {{[]Kind{IndirectProvider}, []Role{GlobalAdmin, AdminAgent, SalesAgent}}},
+	PermProviderAuthorize:   {{[]Kind{IndirectReseller}, []Role{GlobalAdmin}}},
+	PermAdminAccessWithdraw: {{[]Kind{IndirectReseller}, []Role{GlobalAdmin}}},
+	PermPartnershipEnd:      {{[]Kind{IndirectProvider, IndirectReseller}, []Role{GlobalAdmin}}},
+	PermTerminationDecide:   {{operator, []Role{OperatorAdmin, Reviewer}}},
+	PermInvitationRead: {
+		{[]Kind{IndirectProvider}, []Role{GlobalAdmin, AdminAgent, SalesAgent}},
+		{[]Kind{IndirectReseller}, []Role{GlobalAdmin}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermOperationRead: {
+		{parties, []Role{GlobalAdmin, UserAdmin, BillingAdmin, AdminAgent, SalesAgent, HelpdeskAgent, AccountAdmin}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermOperationManage: {
+		{parties, []Role{GlobalAdmin, AdminAgent, SalesAgent}},
+		{operator, []Role{OperatorAdmin}},
+	},
+	PermMailRead: {{operator, []Role{OperatorAdmin, Reviewer}}},
+	PermAuditRead: {
+		{parties, []Role{GlobalAdmin, AdminAgent}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+}
+
+// Allowed is the matrix as a pure function.
+func Allowed(k Kind, r Role, p Permission) bool {
+	for _, g := range matrix[p] {
+		if contains(g.kinds, k) && contains(g.roles, r) && contains(RolesOf(k), r) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains[T comparable](list []T, x T) bool {
+	for _, y := range list {
+		if x == y {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,417 @@
+// Package app wires the house together: it opens what the settings name,
+// makes the services, hangs the doors into one server, and starts and stops
+// them in order. It owns no rule of the product and no table.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/channelgraph/channelgraph/graph"
+	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/config"
+	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/mailbox"
+	"github.com/channelgraph/channelgraph/internal/outbox"
+	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/seed"
+	"github.com/channelgraph/channelgraph/internal/web"
+	"github.com/channelgraph/channelgraph/migrations"
+	"github.com/channelgraph/channelgraph/workers"
+)
+
+// Version is what the build says it is.
+var Version = "dev"
+
+// App is one process.
+type App struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	db       *database.DB
+	clock    *database.Clock
+	mailbox  *mailbox.Mailbox
+	mailer   *mail.Mailer
+	accounts *account.Service
+	partners *partner.Service
+	invites  *invitation.Service
+	joined   *partnership.Service
+	workers  *workers.Server
+	registry *prometheus.Registry
+	handler  http.Handler
+	listener net.Listener
+	metrics  net.Listener
+	closers  []func()
+}
+
+// New opens everything that the settings name. It listens but serves nothing
+// yet; Run serves, Close gives back what Run did not.
+func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// Listening comes first: a port that is taken is the commonest mistake.
+	if a.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
+		return nil, fmt.Errorf("listening on CHANNELGRAPH_ADDR %s: %w", cfg.Addr, err)
+	}
+	if _, port, err := net.SplitHostPort(cfg.Addr); err == nil && port == "0" { // any free port: the address is known only now
+		cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, ":0") + ":" + fmt.Sprint(a.listener.Addr().(*net.TCPAddr).Port)
+	}
+	if cfg.MetricsAddr != "" {
+		if a.metrics, err = net.Listen("tcp", cfg.MetricsAddr); err != nil {
+			return nil, fmt.Errorf("listening on CHANNELGRAPH_METRICS_ADDR %s: %w", cfg.MetricsAddr, err)
+		}
+	}
+	if err := a.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	keys, err := a.keys()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.openMail(keys); err != nil {
+		return nil, err
+	}
+	a.accounts = account.New(a.db, a.mailer, keys, account.Config{PublicURL: cfg.PublicURL, IdleFor: cfg.SessionIdle, Lifetime: cfg.SessionLife,
+		OperatorIdleFor: cfg.OperatorIdle, OperatorLifetime: cfg.OperatorLife, SudoFor: cfg.SudoFor, Hashing: a.hashing()}, log)
+	a.partners = partner.New(a.db, a.accounts)
+	a.invites = invitation.New(a.db, a.mailer, keys, a.accounts, invitation.Config{Life: cfg.InvitationLife, WaitingLife: cfg.WaitingLife,
+		DailyLimit: cfg.InvitationDay, RecipientLimit: cfg.RecipientMonth}, log)
+	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
+	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency,
+		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry}); err != nil {
+		return nil, fmt.Errorf("the queue: %w", err)
+	}
+	return a, a.openDoors()
+}
+
+// hashing is cheaper in the demo world, whose many accounts are made at the
+// first start and guard nothing: the least that OWASP accepts.
+func (a *App) hashing() account.Hashing {
+	if a.cfg.Demo {
+		return account.Hashing{Memory: 19 << 10, Passes: 2}
+	}
+	return account.Hashing{}
+}
+
+const clockSetting = "clock_offset"
+
+func (a *App) openDatabase(ctx context.Context) error {
+	o := database.Options{MaxConns: a.cfg.MaxConns}
+	if a.cfg.Demo {
+		a.clock = database.NewClock(0)
+		o.Clock = a.clock
+	}
+	var err error
+	if a.db, err = database.Open(ctx, a.cfg.DatabaseURL, o); err != nil {
+		return err
+	}
+	applied, err := migrations.Up(ctx, a.db)
+	if err != nil {
+		return err
+	}
+	for _, m := range applied {
+		a.log.Info("migration applied", "name", m)
+	}
+	if a.clock == nil {
+		return nil
+	}
+	v, err := database.Setting(ctx, a.db.Read(), clockSetting)
+	if err != nil || v == "" {
+		return err
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return fmt.Errorf("the stored clock %q: %w", v, err)
+	}
+	a.clock.Advance(d)
+	return nil
+}
+
+// keys derives the tokens of the instance; in development the key is made at
+// the first start and kept in the data folder.
+func (a *App) keys() (*secret.Keys, error) {
+	text := a.cfg.SecretKey.Reveal()
+	if text == "" {
+		path := filepath.Join(a.cfg.Data, "instance.key")
+		b, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
+		if errors.Is(err, os.ErrNotExist) {
+			b = []byte(secret.NewMaster() + "\n")
+			if err = os.MkdirAll(a.cfg.Data, 0o700); err == nil {
+				err = writeFile(path, b)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the instance key in CHANNELGRAPH_DATA: %w", err)
+		}
+		text = string(b)
+	}
+	master, err := secret.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("the instance key: %w", err)
+	}
+	return secret.NewKeys(master)
+}
+
+// writeFile writes a private file whole or not at all.
+func writeFile(path string, b []byte) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func (a *App) openMail(keys *secret.Keys) error {
+	smtpURL := a.cfg.SMTPURL
+	if smtpURL == "" {
+		box, err := mailbox.Open(a.cfg.Data, a.db.Now)
+		if err != nil {
+			return fmt.Errorf("the development mailbox: %w", err)
+		}
+		a.mailbox = box
+		if smtpURL, err = box.Start(a.cfg.MailboxAddr); err != nil {
+			return fmt.Errorf("the development mailbox on CHANNELGRAPH_MAILBOX_ADDR %s: %w", a.cfg.MailboxAddr, err)
+		}
+		a.closers = append(a.closers, func() { _ = box.Close() })
+	}
+	var err error
+	a.mailer, err = mail.New(a.db, keys, mail.Config{SMTPURL: smtpURL, From: a.cfg.MailFrom, PublicURL: a.cfg.PublicURL, ProductName: a.cfg.Product,
+		Operator: a.cfg.Operator, Abuse: a.cfg.Abuse, DKIMDomain: a.cfg.DKIMDomain, DKIMSelector: a.cfg.DKIMSelector, DKIMKey: a.cfg.DKIMKey,
+		Rate: a.cfg.MailRate}, a.log)
+	if err != nil {
+		return err
+	}
+	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "channelgraph_mail_outcomes_total",
+		Help: "Attempts to hand a mail over, by the state they led to and its code."}, []string{"state", "code"})
+	a.registry.MustRegister(outcomes)
+	a.mailer.OnOutcome = func(state, code string) { outcomes.WithLabelValues(state, code).Inc() }
+	if a.mailbox != nil {
+		a.mailbox.OnBounce(func(ctx context.Context, raw []byte) error {
+			_, _, err := a.mailer.Bounce(ctx, strings.NewReader(string(raw)))
+			return err
+		})
+	}
+	a.closers = append(a.closers, a.mailer.Close)
+	return nil
+}
+
+// jobs is the job map: one line a kind.
+func (a *App) jobs() workers.Registry {
+	r := workers.Registry{}
+	workers.Add(r, a.sendMail)
+	workers.Add(r, a.accounts.SendReset)
+	workers.Add(r, a.accounts.SendNotice)
+	workers.Add(r, a.accounts.Prune)
+	workers.Add(r, a.invites.Look)
+	workers.Add(r, a.invites.Scan)
+	workers.Add(r, a.invites.SendReminder)
+	workers.Add(r, a.joined.SendInvitation)
+	workers.Add(r, a.pruneJobs)
+	return r
+}
+
+func (a *App) periodic() []workers.Periodic {
+	low := []outbox.Option{outbox.On(outbox.Low)}
+	return []workers.Periodic{
+		{Name: "invitation.scan", Every: 3 * time.Hour, Args: invitation.Scan{}, Options: low},
+		{Name: "account.prune", Every: 24 * time.Hour, Args: account.Prune{}, Options: low},
+		{Name: "outbox.prune", Every: 6 * time.Hour, Args: PruneJobs{}, Options: low},
+	}
+}
+
+// PruneJobs removes finished work that nobody needs any more.
+type PruneJobs struct{}
+
+// Kind is the job's kind.
+func (PruneJobs) Kind() string { return "outbox.prune" }
+
+func (a *App) pruneJobs(ctx context.Context, _ *outbox.Run, _ PruneJobs) error {
+	_, err := outbox.Prune(ctx, a.db)
+	return err
+}
+
+// sendMail delivers a message that needs no more than its own table.
+func (a *App) sendMail(ctx context.Context, run *outbox.Run, args mail.Send) error {
+	return a.mailer.Deliver(ctx, args.MessageID, mail.Hooks{
+		Wanted: func(ctx context.Context) (bool, error) {
+			m, err := a.mailer.Find(ctx, args.MessageID)
+			if err != nil {
+				return false, err
+			}
+			return a.accounts.MailWanted(ctx, m)
+		},
+		Settle: func(ctx context.Context, tx *database.Tx, _ *mail.Message, o mail.Outcome) error {
+			if !o.State.Final() {
+				return nil
+			}
+			return run.Done(ctx, tx)
+		},
+	})
+}
+
+// hooks tell the concepts what people do to their operations.
+func (a *App) hooks() outbox.Hooks {
+	type hook = func(ctx context.Context, tx *database.Tx, j *outbox.Job) error
+	send := partnership.SendInvitation{}.Kind()
+	return outbox.Hooks{
+		Record: func(ctx context.Context, tx *database.Tx, actor access.Actor, action string, j *outbox.Job) error {
+			return audit.Record(ctx, tx, actor, audit.Act{Action: action, TargetID: j.ID, TargetOrganizationID: j.OrganizationID, Changed: []string{"state"}})
+		},
+		OnCancel: map[string]hook{send: func(ctx context.Context, tx *database.Tx, j *outbox.Job) error {
+			return a.invites.Cancelled(ctx, tx, j.SubjectID)
+		}},
+		OnRetry: map[string]hook{send: func(ctx context.Context, tx *database.Tx, j *outbox.Job) error {
+			return a.invites.Retried(ctx, tx, j.SubjectID)
+		}},
+	}
+}
+
+func (a *App) openDoors() error {
+	public, err := url.Parse(a.cfg.PublicURL)
+	if err != nil {
+		return err
+	}
+	metrics := promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
+	d := web.Deps{
+		Account: a.accounts, Partner: a.partners, Partnership: a.joined, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
+		BounceIntake: func(ctx context.Context, raw io.Reader) error {
+			_, _, err := a.mailer.Bounce(ctx, raw)
+			return err
+		},
+		BounceSecret: a.cfg.BounceSecret, TrustedProxies: a.cfg.TrustedProxies, Version: Version, Log: a.log, Registerer: a.registry,
+	}
+	if a.cfg.IsDevelopment() && a.cfg.MetricsAddr == "" {
+		d.Metrics = metrics
+	}
+	if a.cfg.Role == config.RoleWorker {
+		a.handler = web.Health(d)
+		return nil
+	}
+	d.GraphQL, err = graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Partners: a.partners, Invitations: a.invites, Partnerships: a.joined,
+		Mailer: a.mailer, Hooks: a.hooks(), Log: a.log})
+	if err != nil {
+		return fmt.Errorf("the GraphQL door: %w", err)
+	}
+	if a.cfg.IsDevelopment() {
+		d.GraphiQL = graph.GraphiQL("/graphql")
+		if a.mailbox != nil {
+			d.Mailbox = a.mailbox.Handler("/mailbox/")
+		}
+	}
+	if a.cfg.Demo {
+		d.DevRoutes = a.devRoutes()
+	}
+	a.handler, err = web.New(d)
+	return err
+}
+
+// Ready checks what the process needs, by name.
+func (a *App) Ready(ctx context.Context) map[string]error {
+	out := map[string]error{"database": a.db.Ping(ctx), "queue": a.workers.Ready(ctx)}
+	return out
+}
+
+// Start starts relay, workers and, where asked for, the demo world.
+func (a *App) Start(ctx context.Context) (*seed.World, error) {
+	if !a.cfg.Demo {
+		return nil, a.workers.Start(ctx)
+	}
+	return a.startDemo(ctx)
+}
+
+// Serve answers requests until ctx ends, then lets running requests and jobs
+// finish. A second signal does not wait.
+func (a *App) Serve(ctx context.Context) error {
+	srv := web.NewServer(a.handler, a.log)
+	failed := make(chan error, 2)
+	go func() { failed <- srv.Serve(a.listener) }()
+	var side *http.Server
+	if a.metrics != nil {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
+		side = web.NewServer(mux, a.log)
+		go func() { failed <- side.Serve(a.metrics) }()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	a.log.Info("stopping", "wait", a.cfg.Shutdown.String())
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Shutdown)
+	defer cancel()
+	err = errors.Join(err, srv.Shutdown(closing))
+	err = errors.Join(err, a.workers.Stop(closing))
+	if side != nil {
+		err = errors.Join(err, side.Shutdown(closing))
+	}
+	a.Close()
+	return err
+}
+
+// Close gives back what the process holds.
+func (a *App) Close() {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		a.closers[i]()
+	}
+	a.closers = nil
+	if a.db != nil {
+		_ = a.db.Close()
+	}
+	for _, l := range []net.Listener{a.listener, a.metrics} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// PublicURL is where people reach the process.
+func (a *App) PublicURL() string { return a.cfg.PublicURL }
+
+// SetupLink is the one-time link for the first operator, "" once there is one.
+func (a *App) SetupLink(ctx context.Context) (string, error) {
+	link, needed, err := a.accounts.SetupLink(ctx)
+	if err != nil || !needed {
+		return "", err
+	}
+	return link, nil
+}
+
+// HasMailbox reports whether mail goes to the development mailbox.
+func (a *App) HasMailbox() bool { return a.mailbox != nil }
+
+// requestID makes the context of work that no request asked for.
+func requestID(ctx context.Context, what string) context.Context {
+	return ident.WithRequest(ctx, what+"-"+ident.New(ident.Job).Body()[:10])
+}
+
+var errBadClock = fault.Invalid("advance", fault.CodeInvalid)

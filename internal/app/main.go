@@ -1,0 +1,277 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/channelgraph/channelgraph/internal/config"
+	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/seed"
+	"github.com/channelgraph/channelgraph/migrations"
+)
+
+// ErrUsage says that the command line could not be read; the reason has been
+// printed.
+var ErrUsage = errors.New("usage")
+
+const usage = `channelgraph is a self-hosted partner center for a two-tier channel.
+
+  channelgraph serve [--demo]        API, workers, queue and mailbox in one process
+  channelgraph serve --role api      one part of a fleet on PostgreSQL and Redis
+  channelgraph serve --role worker
+  channelgraph migrate up|status     bring the database schema up to date, or list it
+  channelgraph user setup-link       a new link for the first operator
+  channelgraph config                every setting with its meaning and value
+  channelgraph doctor                check database, Redis, SMTP and clock
+  channelgraph healthy               ask the running process whether it is ready
+  channelgraph version
+
+Every setting is an environment variable CHANNELGRAPH_NAME or a flag --name.
+`
+
+// Main runs one command line.
+func Main(ctx context.Context, args []string, getenv func(string) string, out, errOut io.Writer) error {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		_, _ = io.WriteString(out, usage)
+		return nil
+	}
+	command, rest := args[0], args[1:]
+	sub := ""
+	if (command == "migrate" || command == "user") && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		sub, rest = rest[0], rest[1:]
+	}
+	overrides := map[string]string{}
+	flags := flag.NewFlagSet("channelgraph "+command, flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	demo := false
+	if command == "serve" {
+		flags.BoolVar(&demo, "demo", false, "fill a demo world with an account for each role; development only")
+	}
+	for _, s := range config.Settings(func(string) string { return "" }, nil) {
+		name := strings.TrimPrefix(s.Name, config.Prefix)
+		flags.Func(strings.ToLower(strings.ReplaceAll(name, "_", "-")), s.Meaning, func(v string) error {
+			overrides[name] = v
+			return nil
+		})
+	}
+	if err := flags.Parse(rest); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return ErrUsage
+	}
+	if flags.NArg() > 0 {
+		_, _ = fmt.Fprintf(errOut, "channelgraph %s: unexpected %q\n", command, flags.Arg(0))
+		return ErrUsage
+	}
+	switch command {
+	case "version":
+		_, err := fmt.Fprintln(out, "channelgraph", Version)
+		return err
+	case "config":
+		return config.Print(out, config.Settings(getenv, overrides))
+	}
+	cfg, err := config.Load(getenv, overrides)
+	if err != nil {
+		return err
+	}
+	cfg.Demo = demo
+	log := logger(cfg, errOut)
+	switch command + " " + sub {
+	case "serve ":
+		return serve(ctx, cfg, log, getenv, out)
+	case "migrate up", "migrate status":
+		return migrate(ctx, cfg, sub, out)
+	case "user setup-link":
+		return setupLink(ctx, cfg, log, out)
+	case "doctor ":
+		return Doctor(ctx, cfg, out)
+	case "healthy ":
+		return healthy(ctx, cfg, out)
+	}
+	_, _ = io.WriteString(errOut, usage)
+	return ErrUsage
+}
+
+// logger writes structured logs that carry the request id of their context.
+func logger(cfg *config.Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel))
+	o := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(w, o)
+	if cfg.LogFormat == "json" {
+		h = slog.NewJSONHandler(w, o)
+	}
+	l := slog.New(requestHandler{h})
+	slog.SetDefault(l)
+	return l
+}
+
+type requestHandler struct{ slog.Handler }
+
+func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
+	if id := ident.Request(ctx); id != "" {
+		has := false
+		r.Attrs(func(a slog.Attr) bool { has = a.Key == "request_id"; return !has })
+		if !has {
+			r.AddAttrs(slog.String("request_id", id))
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h requestHandler) WithAttrs(a []slog.Attr) slog.Handler {
+	return requestHandler{h.Handler.WithAttrs(a)}
+}
+func (h requestHandler) WithGroup(n string) slog.Handler {
+	return requestHandler{h.Handler.WithGroup(n)}
+}
+
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, getenv func(string) string, out io.Writer) error {
+	started := time.Now()
+	if getenv("GOGC") == "" { // performance.md rule 7
+		debug.SetGCPercent(400)
+	}
+	if getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(1 << 30)
+	}
+	a, err := New(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	world, err := a.Start(ctx)
+	if err != nil {
+		a.Close()
+		return err
+	}
+	if cfg.Role != config.RoleWorker {
+		if err := a.greet(ctx, world, out, time.Since(started)); err != nil {
+			a.Close()
+			return err
+		}
+	}
+	log.Info("ready", "role", cfg.Role, "addr", a.listener.Addr().String(), "after", time.Since(started).Round(time.Millisecond).String())
+	return a.Serve(ctx)
+}
+
+// greet prints what somebody who has just started channelgraph needs.
+func (a *App) greet(ctx context.Context, world *seed.World, out io.Writer, after time.Duration) error {
+	var b strings.Builder
+	base := strings.TrimRight(a.PublicURL(), "/")
+	fmt.Fprintf(&b, "\nchannelgraph %s is ready after %s\n\n  URL       %s\n", Version, after.Round(time.Millisecond), base)
+	if a.HasMailbox() {
+		fmt.Fprintf(&b, "  Mailbox   %s/mailbox\n", base)
+	}
+	if a.cfg.IsDevelopment() {
+		fmt.Fprintf(&b, "  GraphiQL  %s/graphiql\n", base)
+	}
+	link, err := a.SetupLink(ctx)
+	if err != nil {
+		return err
+	}
+	if link != "" {
+		fmt.Fprintf(&b, "\n  Set up the first operator (works once, for 30 minutes):\n  %s\n", link)
+	}
+	switch {
+	case world != nil:
+		fmt.Fprintf(&b, "\n  Demo accounts (shown this once, kept in %s):\n\n", a.DemoFile())
+		world.Print(&b)
+	case a.cfg.Demo && fileExists(a.DemoFile()):
+		fmt.Fprintf(&b, "\n  Demo accounts: %s\n", a.DemoFile())
+	}
+	b.WriteString("\n")
+	_, err = io.WriteString(out, b.String())
+	return err
+}
+
+func migrate(ctx context.Context, cfg *config.Config, sub string, out io.Writer) error {
+	db, err := database.Open(ctx, cfg.DatabaseURL, database.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	if sub == "up" {
+		applied, err := migrations.Up(ctx, db)
+		for _, m := range applied {
+			_, _ = fmt.Fprintln(out, "applied", m)
+		}
+		if err == nil && len(applied) == 0 {
+			_, _ = fmt.Fprintln(out, "the schema is up to date")
+		}
+		return err
+	}
+	states, err := migrations.Status(ctx, db)
+	for _, s := range states {
+		word := "waiting"
+		if s.Applied {
+			word = "applied"
+		}
+		_, _ = fmt.Fprintf(out, "%s  %s\n", word, s.Name)
+	}
+	return err
+}
+
+func setupLink(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer) error {
+	cfg.Addr = "127.0.0.1:0" // the running process keeps its address
+	public := cfg.PublicURL
+	a, err := New(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	link, err := a.SetupLink(ctx)
+	switch {
+	case err != nil:
+		return err
+	case link == "":
+		_, err = fmt.Fprintln(out, "there is an operator already; ask an operator admin for an invitation")
+	default:
+		_, err = fmt.Fprintln(out, strings.Replace(link, a.PublicURL(), public, 1))
+	}
+	return err
+}
+
+// healthy asks the process that runs with the same settings.
+func healthy(ctx context.Context, cfg *config.Config, out io.Writer) error {
+	host, port, err := net.SplitHostPort(cfg.Addr)
+	if err != nil {
+		return err
+	}
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", strings.TrimSpace(string(body)))
+	}
+	if !json.Valid(body) {
+		return errors.New("something else answers on that address")
+	}
+	_, err = fmt.Fprintln(out, "ready")
+	return err
+}

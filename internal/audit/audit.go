@@ -1,0 +1,141 @@
+// Package audit owns the record of who did what to which thing, written in
+// the transaction of the act itself. It is append-only: the database refuses
+// changes. It never holds a value of a changed field, only its name.
+package audit
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/page"
+)
+
+// Outcome says how an act ended.
+type Outcome string
+
+// Outcomes.
+const (
+	Done    Outcome = "DONE"
+	Refused Outcome = "REFUSED"
+)
+
+// ActorKind says what acted.
+type ActorKind string
+
+// Actor kinds.
+const (
+	ActorUser      ActorKind = "USER"
+	ActorSystem    ActorKind = "SYSTEM"
+	ActorAnonymous ActorKind = "ANONYMOUS"
+)
+
+// Event is one recorded act.
+type Event struct {
+	bun.BaseModel  `bun:"table:audit_event,alias:audit_event"`
+	ID             ident.ID  `bun:"id,pk"`
+	At             time.Time `bun:"at"`
+	ActorID        ident.ID  `bun:"actor_id"`
+	ActorKind      ActorKind `bun:"actor_kind"`
+	ActorName      string    `bun:"actor_name"`
+	OrganizationID ident.ID  `bun:"organization_id"`
+	OnBehalfOfID   ident.ID  `bun:"on_behalf_of_id"`
+	// Action is concept.verb in the past tense, e.g. partnership.requested.
+	Action   string   `bun:"action"`
+	TargetID ident.ID `bun:"target_id"`
+	// TargetOrganizationID is the other party whose audit shows the act too.
+	TargetOrganizationID ident.ID `bun:"target_organization_id"`
+	Changed              []string `bun:"changed,type:jsonb"`
+	Outcome              Outcome  `bun:"outcome"`
+	Reason               string   `bun:"reason"`
+	RequestID            string   `bun:"request_id"`
+	IPPrefix             string   `bun:"ip_prefix"`
+}
+
+// Act is what a verb tells about itself; the rest comes from the actor and
+// the transaction.
+type Act struct {
+	Action               string
+	TargetID             ident.ID
+	TargetOrganizationID ident.ID
+	OnBehalfOfID         ident.ID
+	Changed              []string
+	Outcome              Outcome
+	Reason               string
+}
+
+// Record writes an act in the caller's transaction.
+func Record(ctx context.Context, tx *database.Tx, actor access.Actor, act Act) error {
+	e := &Event{
+		ID: ident.New(ident.Audit), At: tx.Now, ActorID: actor.UserID, ActorName: actor.Name, OrganizationID: actor.OrganizationID,
+		OnBehalfOfID: act.OnBehalfOfID, Action: act.Action, TargetID: act.TargetID, TargetOrganizationID: act.TargetOrganizationID,
+		Changed: act.Changed, Outcome: act.Outcome, Reason: act.Reason, RequestID: ident.Request(ctx), IPPrefix: actor.IPPrefix,
+		ActorKind: ActorUser,
+	}
+	switch {
+	case actor.IsSystem():
+		e.ActorKind = ActorSystem
+	case actor.IsAnonymous():
+		e.ActorKind = ActorAnonymous
+	}
+	if e.Outcome == "" {
+		e.Outcome = Done
+	}
+	if e.Changed == nil {
+		e.Changed = []string{}
+	}
+	_, err := tx.NewInsert().Model(e).Exec(ctx)
+	return err
+}
+
+// Filter narrows a list of events.
+type Filter struct {
+	Action   *string
+	TargetID *ident.ID
+	ActorID  *ident.ID
+	Since    *time.Time
+	Until    *time.Time
+}
+
+// List is a page of the events that the actor may read, newest first.
+func List(ctx context.Context, db *database.DB, actor access.Actor, args page.Args, f Filter) (*page.Connection[*Event], error) {
+	if err := actor.Require(access.PermAuditRead); err != nil {
+		return nil, err
+	}
+	order := page.Order{Name: "AT", Column: "audit_event.at", Sort: page.SortTime, Direction: page.Desc}
+	pq, err := args.Resolve(order, f)
+	if err != nil {
+		return nil, err
+	}
+	base := func(rows any) *bun.SelectQuery {
+		q := db.Read().NewSelect().Model(rows).
+			ApplyQueryBuilder(actor.Scope().ByOrganization("audit_event.organization_id", "audit_event.target_organization_id"))
+		if f.Action != nil {
+			q = q.Where("audit_event.action = ?", *f.Action)
+		}
+		if f.TargetID != nil {
+			q = q.Where("audit_event.target_id = ?", *f.TargetID)
+		}
+		if f.ActorID != nil {
+			q = q.Where("audit_event.actor_id = ?", *f.ActorID)
+		}
+		if f.Since != nil {
+			q = q.Where("audit_event.at >= ?", *f.Since)
+		}
+		if f.Until != nil {
+			q = q.Where("audit_event.at < ?", *f.Until)
+		}
+		return q
+	}
+	var rows []*Event
+	if err := database.Keyset(base(&rows), pq, "audit_event.id").Scan(ctx); err != nil {
+		return nil, err
+	}
+	return page.Build(pq, rows, func(e *Event) (any, ident.ID) { return e.At, e.ID }, func(ctx context.Context) (int, error) {
+		return database.CountCapped(ctx, db.Read(), base((*Event)(nil)))
+	}), nil
+}

@@ -1,0 +1,180 @@
+package partnership
+
+import (
+	"context"
+
+	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/outbox"
+	"github.com/channelgraph/channelgraph/internal/page"
+)
+
+// RequestTermination asks the operator to end a partnership; either side may.
+func (s *Service) RequestTermination(ctx context.Context, actor access.Actor, in RequestTerminationInput) (*Termination, error) {
+	raw := in
+	if err := in.Validate(); err != nil {
+		return nil, err
+	}
+	key := deref(in.IdempotencyKey)
+	var out *Termination
+	_, err := s.change(ctx, actor, access.PermPartnershipEnd, in.PartnershipID, nil, func(ctx context.Context, tx *database.Tx, p *Partnership) error {
+		prior, err := outbox.Once(ctx, tx, actor, "requestTermination", key, raw)
+		if err != nil {
+			return err
+		}
+		if prior != nil {
+			out, err = lockTermination(ctx, tx, actor.Scope(), prior.ID("termination"))
+			return err
+		}
+		if p.Status == Terminated {
+			return fault.Conflict("partnershipId", "PARTNERSHIP_TERMINATED")
+		}
+		t := &Termination{ID: ident.New(ident.Termination), PartnershipID: p.ID, RequesterID: actor.PartnerID, RequestedByID: actor.UserID,
+			Reason: in.Reason, Status: TerminationRequested, Version: 1, CreatedAt: tx.Now}
+		made, err := insertTermination(ctx, tx, t)
+		if err != nil {
+			return err
+		}
+		if !made {
+			return fault.Conflict("partnershipId", "TERMINATION_PENDING")
+		}
+		p.Status = Terminating
+		if err := save(ctx, tx, p); err != nil {
+			return err
+		}
+		if err := s.tellSide(ctx, tx, actor, p, other(p, actor.PartnerID), "termination_requested", t); err != nil {
+			return err
+		}
+		out = t
+		if err := outbox.Remember(ctx, tx, actor, "requestTermination", key, map[string]string{"termination": string(t.ID)}); err != nil {
+			return err
+		}
+		return s.record(ctx, tx, actor, "partnership.termination_requested", p, t.ID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func other(p *Partnership, side ident.ID) ident.ID {
+	if p.ProviderID == side {
+		return p.ResellerID
+	}
+	return p.ProviderID
+}
+
+// WithdrawTermination takes the own side's request back.
+func (s *Service) WithdrawTermination(ctx context.Context, actor access.Actor, in WithdrawTerminationInput) (*Termination, error) {
+	return s.decide(ctx, actor, access.PermPartnershipEnd, in.TerminationID, nil, "", TerminationWithdrawn)
+}
+
+// CompleteTermination ends the partnership: customers and granted rights stay
+// as they are, nothing new can be transacted (spec section 3).
+func (s *Service) CompleteTermination(ctx context.Context, actor access.Actor, in DecideTerminationInput) (*Termination, error) {
+	if err := in.Validate(); err != nil {
+		return nil, err
+	}
+	return s.decide(ctx, actor, access.PermTerminationDecide, in.TerminationID, in.ExpectedVersion, deref(in.Note), TerminationCompleted)
+}
+
+// RefuseTermination leaves the partnership as it was.
+func (s *Service) RefuseTermination(ctx context.Context, actor access.Actor, in DecideTerminationInput) (*Termination, error) {
+	if err := in.Validate(); err != nil {
+		return nil, err
+	}
+	return s.decide(ctx, actor, access.PermTerminationDecide, in.TerminationID, in.ExpectedVersion, deref(in.Note), TerminationRefused)
+}
+
+var terminationActs = map[TerminationStatus]struct{ action, template string }{
+	TerminationWithdrawn: {"partnership.termination_withdrawn", ""},
+	TerminationCompleted: {"partnership.terminated", "termination_completed"},
+	TerminationRefused:   {"partnership.termination_refused", "termination_refused"},
+}
+
+func (s *Service) decide(ctx context.Context, actor access.Actor, perm access.Permission, id ident.ID, version *int, note string, to TerminationStatus) (*Termination, error) {
+	if actor.IsAnonymous() {
+		return nil, fault.Unauthenticated()
+	}
+	var out *Termination
+	err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
+		t, err := lockTermination(ctx, tx, actor.Scope(), id)
+		if err != nil {
+			return err
+		}
+		if t == nil || to == TerminationWithdrawn && t.RequesterID != actor.PartnerID {
+			return fault.NotFound("terminationId")
+		}
+		if err := actor.Require(perm); err != nil {
+			return err
+		}
+		if version != nil && *version != t.Version {
+			return fault.Conflict("expectedVersion", fault.CodeConflict)
+		}
+		if t.Status != TerminationRequested {
+			return fault.Conflict("terminationId", fault.CodeConflict)
+		}
+		p, err := lock(ctx, tx, actor.Scope(), t.PartnershipID)
+		if err != nil {
+			return err
+		}
+		t.Status, t.DecidedByID, t.DecidedAt, t.DecisionNote = to, &actor.UserID, &tx.Now, note
+		p.Status = Active
+		if to == TerminationCompleted {
+			p.Status, p.TerminatedAt = Terminated, &tx.Now
+		}
+		if err := saveTermination(ctx, tx, t); err != nil {
+			return err
+		}
+		if err := save(ctx, tx, p); err != nil {
+			return err
+		}
+		act := terminationActs[to]
+		if act.template != "" {
+			for _, side := range []ident.ID{p.ProviderID, p.ResellerID} {
+				if err := s.tellSide(ctx, tx, actor, p, side, act.template, t); err != nil {
+					return err
+				}
+			}
+		}
+		out = t
+		return s.record(ctx, tx, actor, act.action, p, t.ID, "status")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// TerminationsByIDs reads requests to end inside the actor's scope.
+func (s *Service) TerminationsByIDs(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID]*Termination, error) {
+	if actor.Require(access.PermPartnershipRead) != nil {
+		return map[ident.ID]*Termination{}, nil
+	}
+	return terminationsByIDs(ctx, s.db.Read(), actor.Scope(), ids)
+}
+
+// OpenTerminations reads the open request of each partnership, where there is
+// one, by partnership.
+func (s *Service) OpenTerminations(ctx context.Context, actor access.Actor, partnerships []ident.ID) (map[ident.ID]*Termination, error) {
+	if actor.Require(access.PermPartnershipRead) != nil {
+		return map[ident.ID]*Termination{}, nil
+	}
+	return openTerminations(ctx, s.db.Read(), actor.Scope(), partnerships)
+}
+
+// ListTerminations is a page of the requests to end that the actor sees,
+// newest first.
+func (s *Service) ListTerminations(ctx context.Context, actor access.Actor, args page.Args, f TerminationFilter) (*page.Connection[*Termination], error) {
+	if err := actor.Require(access.PermPartnershipRead); err != nil {
+		return nil, err
+	}
+	order := page.Order{Name: "CREATED_AT", Column: "termination.created_at", Sort: page.SortTime, Direction: page.Desc}
+	pq, err := args.Resolve(order, f)
+	if err != nil {
+		return nil, err
+	}
+	return listTerminations(ctx, s.db, actor.Scope(), pq, f)
+}

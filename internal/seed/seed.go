@@ -1,0 +1,342 @@
+// Package seed owns the demo world: believable companies, one account for
+// each kind of party and role, and a past in which partnerships were asked
+// for, authorized, declined and forgotten. It acts only through the concepts'
+// own verbs and never writes a table.
+package seed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/secret"
+)
+
+// Past is how long before now the demo world begins.
+const Past = 36 * 24 * time.Hour
+
+// Deps is what the demo world acts through.
+type Deps struct {
+	DB           *database.DB
+	Accounts     *account.Service
+	Partners     *partner.Service
+	Invitations  *invitation.Service
+	Partnerships *partnership.Service
+	// Advance moves the clock and handles what falls due.
+	Advance func(ctx context.Context, d time.Duration) error
+	// Bounce makes the newest mail to an address come back; nil without a
+	// development mailbox.
+	Bounce func(ctx context.Context, to string) error
+}
+
+// Account is one demo account, as demo.json keeps it.
+type Account struct {
+	Organization string      `json:"organization"`
+	Kind         access.Kind `json:"kind"`
+	Role         access.Role `json:"role"`
+	Email        string      `json:"email"`
+	Password     string      `json:"password"` //nolint:gosec // the demo's own, known on purpose
+}
+
+// World is the demo world.
+type World struct {
+	Accounts []Account
+	users    map[string]ident.ID // by email
+	partners map[string]ident.ID // by domain
+}
+
+type company struct {
+	name, domain, country string
+	kind                  access.Kind
+	locale                string
+	status                partner.Status
+	unsigned              bool
+	registration          string
+	website               string
+	// every role has an account; otherwise a Global admin alone.
+	everyRole bool
+}
+
+// companies are the parties of the demo world. Domains end in .example, which
+// nobody can own.
+var companies = []company{
+	{name: "Meridian Cloud Programme", domain: "meridian.example", country: "IE", kind: access.Operator, locale: "en", everyRole: true},
+	{name: "Nordwind Distribuzione S.p.A.", domain: "nordwind.example", country: "IT", kind: access.IndirectProvider, locale: "it", everyRole: true,
+		registration: "IT01234567890", website: "https://www.nordwind.example"},
+	{name: "Rhine Valley Distribution GmbH", domain: "rhinevalley.example", country: "DE", kind: access.IndirectProvider, locale: "en"},
+	{name: "Great Lakes Distribution Inc.", domain: "greatlakes.example", country: "US", kind: access.IndirectProvider, locale: "en"},
+	{name: "Bianchi Informatica S.r.l.", domain: "bianchi.example", country: "IT", kind: access.IndirectReseller, locale: "it", everyRole: true},
+	{name: "Hofmann IT Systeme GmbH", domain: "hofmann.example", country: "DE", kind: access.IndirectReseller, locale: "en"},
+	{name: "Atelier Numérique SARL", domain: "atelier.example", country: "FR", kind: access.IndirectReseller, locale: "en"},
+	{name: "Kettering Cloud Services Ltd", domain: "kettering.example", country: "GB", kind: access.IndirectReseller, locale: "en"},
+	{name: "Redwood Systems LLC", domain: "redwood.example", country: "US", kind: access.IndirectReseller, locale: "en"},
+	{name: "Costa Servizi Digitali S.r.l.", domain: "costa.example", country: "IT", kind: access.IndirectReseller, locale: "it", unsigned: true},
+	{name: "Vesuvio Cloud S.r.l.", domain: "vesuvio.example", country: "IT", kind: access.IndirectReseller, locale: "it", status: partner.Suspended},
+	{name: "Nordwind Retail S.r.l.", domain: "nordwind-retail.example", country: "IT", kind: access.IndirectReseller, locale: "it"},
+	{name: "Alpenblick Cloud AG", domain: "alpenblick.example", country: "CH", kind: access.DirectBill, locale: "en", everyRole: true},
+	{name: "Officine Ferrari Meccanica S.r.l.", domain: "officine-ferrari.example", country: "IT", kind: access.Customer, locale: "it", everyRole: true},
+}
+
+// people are the names of the demo accounts, in turn.
+var people = [][2]string{
+	{"Giulia", "Bianchi"}, {"Marco", "Rinaldi"}, {"Anna", "Keller"}, {"Luca", "Ferrante"}, {"Sofia", "Moretti"}, {"Jonas", "Weber"},
+	{"Elena", "Conti"}, {"Paul", "Bennett"}, {"Claire", "Dubois"}, {"Matteo", "Galli"}, {"Hannah", "Fischer"}, {"Davide", "Serra"},
+	{"Nora", "Lindqvist"}, {"Pietro", "Valenti"}, {"Emma", "Clarke"}, {"Tommaso", "Greco"}, {"Lena", "Vogel"}, {"Chiara", "Russo"},
+}
+
+// Plan makes the accounts with fresh passwords; nothing is written yet.
+func Plan() *World {
+	w := &World{users: map[string]ident.ID{}, partners: map[string]ident.ID{}}
+	for _, c := range companies {
+		roles := []access.Role{access.GlobalAdmin}
+		if c.everyRole {
+			roles = access.RolesOf(c.kind)
+		}
+		for _, r := range roles {
+			local := strings.ToLower(strings.ReplaceAll(string(r), "_", "."))
+			w.Accounts = append(w.Accounts, Account{Organization: c.name, Kind: c.kind, Role: r, Email: local + "@" + c.domain, Password: secret.NewPassword().Reveal()})
+		}
+	}
+	return w
+}
+
+// Found writes organizations, users and partners in one transaction.
+func (w *World) Found(ctx context.Context, tx *database.Tx, d Deps) error {
+	actor := access.System("demo")
+	n := 0
+	for _, c := range companies {
+		org, err := w.foundCompany(ctx, tx, d, actor, c, &n)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		for _, a := range w.Accounts {
+			if a.Organization != c.name || w.users[a.Email] != "" {
+				continue
+			}
+			name := people[n%len(people)]
+			n++
+			roles := []access.Role{a.Role}
+			u, _, err := d.Accounts.AddUser(ctx, tx, actor, org, account.NewUser{Email: a.Email, FirstName: name[0], LastName: name[1],
+				Locale: c.locale, Roles: roles, Password: secret.String(a.Password)})
+			if err != nil {
+				return fmt.Errorf("%s: %w", a.Email, err)
+			}
+			w.users[a.Email] = u.ID
+		}
+	}
+	_, err := d.Partners.AffiliateTx(ctx, tx, actor, w.partners["nordwind.example"], w.partners["nordwind-retail.example"])
+	return err
+}
+
+// foundCompany makes one organization; partners come with their first Global
+// admin, who is an Admin agent too.
+func (w *World) foundCompany(ctx context.Context, tx *database.Tx, d Deps, actor access.Actor, c company, n *int) (*account.Organization, error) {
+	if c.kind == access.Operator || c.kind == access.Customer {
+		return d.Accounts.Found(ctx, tx, actor, account.NewOrganization{Kind: c.kind, Name: c.name, Domain: c.domain, Country: c.country, Locale: c.locale})
+	}
+	i := slices.IndexFunc(w.Accounts, func(a Account) bool { return a.Organization == c.name && a.Role == access.GlobalAdmin })
+	first := w.Accounts[i]
+	name := people[*n%len(people)]
+	*n++
+	in := partner.RegisterInput{Kind: c.kind, LegalName: c.name, TenantDomain: c.domain, Country: c.country,
+		Admin: partner.Admin{Email: first.Email, FirstName: name[0], LastName: name[1], Locale: &c.locale}}
+	if c.status != "" {
+		in.Status = &c.status
+	}
+	if !c.unsigned {
+		signed, version := tx.Now.Add(-24*time.Hour), "2026-01"
+		in.AgreementSignedAt, in.AgreementVersion = &signed, &version
+	}
+	if c.registration != "" {
+		in.RegistrationID, in.Website = &c.registration, &c.website
+	}
+	if err := in.Validate(tx.Now); err != nil {
+		return nil, err
+	}
+	r, err := d.Partners.RegisterTx(ctx, tx, actor, in, secret.String(first.Password))
+	if err != nil {
+		return nil, err
+	}
+	w.users[first.Email], w.partners[c.domain] = r.Admin.ID, r.Partner.ID
+	orgs, err := d.Accounts.OrganizationsTx(ctx, tx, actor, []ident.ID{r.Partner.OrganizationID})
+	return orgs[r.Partner.OrganizationID], err
+}
+
+// as is a demo account, freshly signed in.
+func (w *World) as(ctx context.Context, d Deps, email string) (access.Actor, error) {
+	return access.Load(ctx, d.DB.Read(), access.Presence{UserID: w.users[email], SudoUntil: d.DB.Now().Add(time.Hour)})
+}
+
+// Live gives the world its past: five weeks of asking and answering.
+func (w *World) Live(ctx context.Context, d Deps) error {
+	const nordwind = "global.admin@nordwind.example"
+	p := &past{w: w, d: d, ctx: ctx}
+	day := 24 * time.Hour
+
+	p.authorize(nordwind, "global.admin@hofmann.example")
+	p.authorize(nordwind, "global.admin@atelier.example")
+	p.authorize("global.admin@rhinevalley.example", "global.admin@hofmann.example")
+	p.authorize("global.admin@greatlakes.example", "global.admin@redwood.example")
+	p.advance(day)
+	p.withdrawAdminAccess("global.admin@atelier.example")
+	p.invite(nordwind, "titolare@studio-lombardi.example", "") // nobody answers: expires after reminders
+	p.advance(12 * day)
+	p.decline("global.admin@rhinevalley.example", "global.admin@kettering.example", "We already buy from another distributor in the United Kingdom.")
+	p.invite(nordwind, "vecchio.indirizzo@delta-impianti.example", "")
+	p.bounce("vecchio.indirizzo@delta-impianti.example")
+	p.advance(20 * day)
+	p.authorize(nordwind, "global.admin@kettering.example")
+	p.advance(2 * day)
+	p.terminate("global.admin@hofmann.example", "rhinevalley.example", "We bundle our purchases with one provider.")
+	p.invite(nordwind, "acquisti@laguna-software.example", "Come d'accordo al telefono: se autorizzate la nostra partnership possiamo seguire insieme i vostri clienti.")
+	return p.err
+}
+
+// past runs verbs one after the other until one fails.
+type past struct {
+	w   *World
+	d   Deps
+	ctx context.Context //nolint:containedctx // lives for one call of Live
+	err error
+}
+
+func (p *past) advance(by time.Duration) {
+	if p.err == nil {
+		p.err = p.d.Advance(p.ctx, by)
+	}
+}
+
+func (p *past) settle() { p.advance(0) }
+
+func (p *past) as(email string, fn func(a access.Actor) error) {
+	if p.err != nil {
+		return
+	}
+	a, err := p.w.as(p.ctx, p.d, email)
+	if err == nil {
+		err = fn(a)
+	}
+	if f := fault.As(err); f != nil && f.Code == invitation.CodePending {
+		err = nil
+	}
+	if err != nil {
+		p.err = fmt.Errorf("as %s: %w", email, err)
+	}
+}
+
+func (p *past) invite(from, to, note string) {
+	p.as(from, func(a access.Actor) error {
+		in := partnership.RequestInput{Email: to}
+		if note != "" {
+			l, err := p.d.Partnerships.Link(p.ctx, a)
+			if err != nil {
+				return err
+			}
+			text := note + "\n\n" + l.URL
+			in.Text = &text
+		}
+		_, err := p.d.Partnerships.Request(p.ctx, a, in)
+		return err
+	})
+	p.settle()
+}
+
+// received finds the one open invitation of an account.
+func (p *past) received(to string, fn func(a access.Actor, i *invitation.Invitation) error) {
+	p.as(to, func(a access.Actor) error {
+		list, err := p.d.Partnerships.Received(p.ctx, a)
+		if err != nil {
+			return err
+		}
+		if len(list) != 1 {
+			return errors.New("the demo invitation did not arrive")
+		}
+		return fn(a, list[0])
+	})
+	p.settle()
+}
+
+func (p *past) authorize(from, to string) {
+	p.invite(from, to, "")
+	p.received(to, func(a access.Actor, i *invitation.Invitation) error {
+		_, err := p.d.Partnerships.Accept(p.ctx, a, partnership.AcceptInput{InvitationID: &i.ID, Confirmed: true})
+		return err
+	})
+}
+
+func (p *past) decline(from, to, reason string) {
+	p.invite(from, to, "")
+	p.received(to, func(a access.Actor, i *invitation.Invitation) error {
+		_, err := p.d.Partnerships.Decline(p.ctx, a, partnership.DeclineInput{InvitationID: &i.ID, Reason: reason})
+		return err
+	})
+}
+
+func (p *past) bounce(to string) {
+	if p.err == nil && p.d.Bounce != nil {
+		p.err = p.d.Bounce(p.ctx, to)
+		p.settle()
+	}
+}
+
+// partnership reads an account's partnerships and picks the one with a partner.
+func (p *past) partnership(a access.Actor, provider string) (*partnership.Partnership, error) {
+	list, err := p.d.Partnerships.List(p.ctx, a, partnership.AsReseller, "", page.Args{}, nil, partnership.Filter{})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list.Edges {
+		if provider == "" || e.Node.ProviderID == p.w.partners[provider] {
+			return e.Node, nil
+		}
+	}
+	return nil, errors.New("the demo partnership is missing")
+}
+
+func (p *past) withdrawAdminAccess(reseller string) {
+	p.as(reseller, func(a access.Actor) error {
+		ps, err := p.partnership(a, "")
+		if err != nil {
+			return err
+		}
+		_, err = p.d.Partnerships.WithdrawAdminAccess(p.ctx, a, partnership.WithdrawAdminAccessInput{PartnershipID: ps.ID})
+		return err
+	})
+	p.settle()
+}
+
+func (p *past) terminate(reseller, provider, reason string) {
+	p.as(reseller, func(a access.Actor) error {
+		ps, err := p.partnership(a, provider)
+		if err != nil {
+			return err
+		}
+		_, err = p.d.Partnerships.RequestTermination(p.ctx, a, partnership.RequestTerminationInput{PartnershipID: ps.ID, Reason: reason})
+		return err
+	})
+	p.settle()
+}
+
+// Print writes the accounts as a table.
+func (w *World) Print(out io.Writer) {
+	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "  ORGANIZATION\tKIND\tROLE\tEMAIL\tPASSWORD")
+	for _, a := range w.Accounts {
+		_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", a.Organization, a.Kind, a.Role, a.Email, a.Password)
+	}
+	_ = t.Flush()
+}

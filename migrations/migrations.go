@@ -1,0 +1,125 @@
+// Package migrations owns the schema: one file a change, rendered for both
+// database engines with a tiny vocabulary ({{.Time}}, {{.JSON}}, {{.Bool}}, {{.Text}},
+// {{if .Postgres}}). Files are forward only and frozen once released; they
+// hold no Go types.
+package migrations
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing/fstest"
+	"text/template"
+
+	"github.com/uptrace/bun/migrate"
+
+	"github.com/channelgraph/channelgraph/internal/database"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+type vocabulary struct {
+	Postgres bool
+	Text     string
+	Time     string
+	JSON     string
+	Bool     string
+	True     string
+	False    string
+}
+
+var words = map[database.Dialect]vocabulary{
+	database.Postgres: {Postgres: true, Text: `text COLLATE "C"`, Time: "timestamptz", JSON: "jsonb", Bool: "boolean", True: "true", False: "false"},
+	database.SQLite:   {Text: "text", Time: "timestamp", JSON: "json", Bool: "boolean", True: "1", False: "0"},
+}
+
+func render(d database.Dialect) (fs.FS, error) {
+	out := fstest.MapFS{}
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		raw, err := files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		t, err := template.New(name).Option("missingkey=error").Parse(string(raw))
+		if err != nil {
+			return nil, err
+		}
+		var b strings.Builder
+		if err := t.Execute(&b, words[d]); err != nil {
+			return nil, err
+		}
+		out[name] = &fstest.MapFile{Data: []byte(b.String())}
+	}
+	return out, nil
+}
+
+func migrator(db *database.DB) (*migrate.Migrator, error) {
+	fsys, err := render(db.Dialect())
+	if err != nil {
+		return nil, err
+	}
+	ms := migrate.NewMigrations()
+	if err := ms.Discover(fsys); err != nil {
+		return nil, err
+	}
+	return migrate.NewMigrator(db.Bun(), ms, migrate.WithMarkAppliedOnSuccess(true)), nil
+}
+
+// Up brings the schema to the newest version, alone by the migration lock,
+// and returns the names of the files it applied.
+func Up(ctx context.Context, db *database.DB) (applied []string, err error) {
+	m, err := migrator(db)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Init(ctx); err != nil {
+		return nil, fmt.Errorf("preparing the migration tables: %w", err)
+	}
+	if err := m.Lock(ctx); err != nil {
+		return nil, fmt.Errorf("taking the migration lock: %w", err)
+	}
+	defer func() {
+		if uerr := m.Unlock(context.WithoutCancel(ctx)); uerr != nil && err == nil {
+			err = uerr
+		}
+	}()
+	group, err := m.Migrate(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrating: %w", err)
+	}
+	for _, x := range group.Migrations {
+		applied = append(applied, x.Name+"_"+x.Comment)
+	}
+	return applied, nil
+}
+
+// State is one migration and whether it has been applied.
+type State struct {
+	Name    string
+	Applied bool
+}
+
+// Status lists all migrations in order. It changes nothing; on an empty
+// database every migration is unapplied.
+func Status(ctx context.Context, db *database.DB) ([]State, error) {
+	m, err := migrator(db)
+	if err != nil {
+		return nil, err
+	}
+	ms, err := m.MigrationsWithStatus(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the migration tables: %w", err)
+	}
+	out := make([]State, len(ms))
+	for i, x := range ms {
+		out[i] = State{Name: x.Name + "_" + x.Comment, Applied: x.GroupID > 0}
+	}
+	return out, nil
+}
