@@ -27,6 +27,14 @@ func (r *auditEventResolver) Actor(ctx context.Context, obj *audit.Event) (*acco
 	return load(ctx).users.one(ctx, obj.ActorID)
 }
 
+func (r *auditEventResolver) Organization(ctx context.Context, obj *audit.Event) (*account.Organization, error) {
+	return load(ctx).organizations.one(ctx, obj.OrganizationID)
+}
+
+func (r *auditEventResolver) OnBehalfOf(ctx context.Context, obj *audit.Event) (*account.Organization, error) {
+	return load(ctx).organizations.one(ctx, obj.OnBehalfOfID)
+}
+
 func (r *auditEventResolver) Target(ctx context.Context, obj *audit.Event) (model.Node, error) {
 	return node(ctx, obj.TargetID)
 }

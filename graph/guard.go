@@ -177,7 +177,7 @@ func (g *guard) prepare(p params, a access.Actor) (*graphql.OperationContext, *r
 
 var (
 	suggestion = regexp.MustCompile(`\s*Did you mean .*$`)
-	found      = regexp.MustCompile(`, found .*$`)
+	value      = regexp.MustCompile(`(, found|, value|value:) .*$`)
 )
 
 // terse takes out of a validation message what would echo the request or
@@ -187,7 +187,7 @@ func terse(errs gqlerror.List, code string) gqlerror.List {
 		errs = errs[:maxErrors]
 	}
 	for _, e := range errs {
-		e.Message = found.ReplaceAllString(suggestion.ReplaceAllString(e.Message, ""), "")
+		e.Message = value.ReplaceAllString(suggestion.ReplaceAllString(e.Message, ""), "")
 		e.Extensions = map[string]any{"code": code}
 	}
 	return errs

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing/fstest"
 	"text/template"
+	"time"
 
 	"github.com/uptrace/bun/migrate"
 
@@ -72,8 +73,12 @@ func migrator(db *database.DB) (*migrate.Migrator, error) {
 	return migrate.NewMigrator(db.Bun(), ms, migrate.WithMarkAppliedOnSuccess(true)), nil
 }
 
+// lockWait is how long Up waits for another process that migrates.
+const lockWait = time.Minute
+
 // Up brings the schema to the newest version, alone by the migration lock,
-// and returns the names of the files it applied.
+// and returns the names of the files it applied. Where nothing is to be done
+// it takes no lock; where another process migrates it waits for it.
 func Up(ctx context.Context, db *database.DB) (applied []string, err error) {
 	m, err := migrator(db)
 	if err != nil {
@@ -82,8 +87,24 @@ func Up(ctx context.Context, db *database.DB) (applied []string, err error) {
 	if err := m.Init(ctx); err != nil {
 		return nil, fmt.Errorf("preparing the migration tables: %w", err)
 	}
-	if err := m.Lock(ctx); err != nil {
-		return nil, fmt.Errorf("taking the migration lock: %w", err)
+	if none, err := current(ctx, m); err != nil || none {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	defer cancel()
+	for {
+		err := m.Lock(ctx)
+		if err == nil {
+			break
+		}
+		if none, cerr := current(ctx, m); cerr == nil && none {
+			return nil, nil // the other process did it
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("taking the migration lock: %w (where no other process migrates, one was killed while it did: run channelgraph migrate unlock)", err)
+		case <-time.After(250 * time.Millisecond):
+		}
 	}
 	defer func() {
 		if uerr := m.Unlock(context.WithoutCancel(ctx)); uerr != nil && err == nil {
@@ -100,18 +121,42 @@ func Up(ctx context.Context, db *database.DB) (applied []string, err error) {
 	return applied, nil
 }
 
+// current reports that every migration has been applied.
+func current(ctx context.Context, m *migrate.Migrator) (bool, error) {
+	ms, err := m.MigrationsWithStatus(ctx)
+	if err != nil {
+		return false, fmt.Errorf("reading the migration tables: %w", err)
+	}
+	return len(ms.Unapplied()) == 0, nil
+}
+
+// Unlock frees the migration lock that a killed process left behind.
+func Unlock(ctx context.Context, db *database.DB) error {
+	m, err := migrator(db)
+	if err != nil {
+		return err
+	}
+	if err := m.Init(ctx); err != nil {
+		return fmt.Errorf("preparing the migration tables: %w", err)
+	}
+	return m.Unlock(ctx)
+}
+
 // State is one migration and whether it has been applied.
 type State struct {
 	Name    string
 	Applied bool
 }
 
-// Status lists all migrations in order. It changes nothing; on an empty
-// database every migration is unapplied.
+// Status lists all migrations in order. On an empty database it
+// makes the migration tables and nothing else.
 func Status(ctx context.Context, db *database.DB) ([]State, error) {
 	m, err := migrator(db)
 	if err != nil {
 		return nil, err
+	}
+	if err := m.Init(ctx); err != nil {
+		return nil, fmt.Errorf("preparing the migration tables: %w", err)
 	}
 	ms, err := m.MigrationsWithStatus(ctx)
 	if err != nil {

@@ -127,7 +127,7 @@ func New(db *database.DB, registry Registry, o Options) (*Server, error) {
 		next:    make([]time.Time, len(o.Periodic)),
 		running: map[*outbox.Run]running{}, change: make(chan struct{}),
 	}
-	s.begins = newBatcher(500, 0, s.beginBatch)
+	s.begins = newBatcher(min(500, o.Concurrency), 2*time.Millisecond, s.beginBatch)
 	s.ends = newBatcher(500, 2*time.Millisecond, s.endBatch)
 	return s, nil
 }

@@ -663,8 +663,6 @@ type InviteUserError implements UserError {
 
 "The codes of why a user could not be invited."
 enum InviteUserErrorCode {
-  "The text holds an address or telephone number, which is not allowed there."
-  CONTACT_DETAILS_NOT_ALLOWED
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
   "The address has the wrong form."
@@ -679,6 +677,8 @@ enum InviteUserErrorCode {
   INVALID
   "The text holds a link, which is not allowed there."
   LINK_NOT_ALLOWED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
   "A value is missing."
   REQUIRED
   "The viewer does not hold the role."
@@ -689,8 +689,6 @@ enum InviteUserErrorCode {
   TOO_LONG
   "A list is too long."
   TOO_MANY
-  "A value is too short."
-  TOO_SHORT
 }
 
 "Why a new link could not be mailed."
@@ -723,24 +721,18 @@ type SetUserRolesError implements UserError {
 
 "The codes of why roles could not be set."
 enum SetUserRolesErrorCode {
-  "The target has changed since the expected version."
+  "The target has changed since the expected version, or was decided already."
   CONFLICT
-  "A value has the wrong form."
-  INVALID
   "The last administrator cannot be removed."
   LAST_ADMIN
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
-  "A value is missing."
-  REQUIRED
   "The viewer does not hold the role."
   ROLE_NOT_HELD
   "Users of this kind of party do not have the role."
   ROLE_NOT_OF_KIND
   "A list is too long."
   TOO_MANY
-  "The user's state does not allow it."
-  USER_STATE
 }
 
 "Why a user could not be disabled."
@@ -759,8 +751,6 @@ enum DisableUserErrorCode {
   LAST_ADMIN
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
-  "The viewer does not hold the role."
-  ROLE_NOT_HELD
   "Nobody disables themselves."
   SELF_DISABLE
   "The user's state does not allow it."
@@ -781,8 +771,6 @@ type EnableUserError implements UserError {
 enum EnableUserErrorCode {
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
-  "The viewer does not hold the role."
-  ROLE_NOT_HELD
   "The user's state does not allow it."
   USER_STATE
 }
@@ -799,20 +787,18 @@ type UpdateProfileError implements UserError {
 
 "The codes of why the profile could not be changed."
 enum UpdateProfileErrorCode {
-  "The text holds an address or telephone number, which is not allowed there."
-  CONTACT_DETAILS_NOT_ALLOWED
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
   "A value has the wrong form."
   INVALID
   "The text holds a link, which is not allowed there."
   LINK_NOT_ALLOWED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
   "A value is missing."
   REQUIRED
   "A value is too long."
   TOO_LONG
-  "A value is too short."
-  TOO_SHORT
 }
 
 "Why a session could not be ended."
@@ -861,8 +847,6 @@ type EndUserSessionsError implements UserError {
 enum EndUserSessionsErrorCode {
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
-  "The viewer does not hold the role."
-  ROLE_NOT_HELD
 }
 `, BuiltIn: false},
 	{Name: "../schema/audit.graphqls", Input: `extend type Query {
@@ -911,6 +895,10 @@ type AuditEvent implements Node {
   actorName: String
   "The person who acted; null where hidden."
   actor: User
+  "The organization of the person who acted; null where hidden."
+  organization: Organization
+  "The organization that the person acted for, where it is another; null otherwise or where hidden."
+  onBehalfOf: Organization
   "What was done, as concept and verb in the past tense: ` + "`" + `partnership.requested` + "`" + `."
   action: String!
   "What it was done to; null where that is absent or hidden."
@@ -1295,7 +1283,7 @@ type RevokeInvitationError implements UserError {
 
 "The codes of why an invitation could not be taken back."
 enum RevokeInvitationErrorCode {
-  "The target has changed since the expected version."
+  "The target has changed since the expected version, or was decided already."
   CONFLICT
   "The invitation's state does not allow it."
   INVITATION_CLOSED
@@ -1818,8 +1806,6 @@ type RegisterPartnerError implements UserError {
 
 "The codes of why a partner could not be registered."
 enum RegisterPartnerErrorCode {
-  "The text holds an address or telephone number, which is not allowed there."
-  CONTACT_DETAILS_NOT_ALLOWED
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
   "The programme does not know the country, or it is closed to newcomers."
@@ -2637,18 +2623,18 @@ type RequestPartnershipError implements UserError {
 
 "The codes of why a partnership could not be asked for."
 enum RequestPartnershipErrorCode {
-  "The two belong to one house."
-  AFFILIATE
-  "The two are partners already."
-  ALREADY_PARTNERED
   "The text holds an address or telephone number, which is not allowed there."
   CONTACT_DETAILS_NOT_ALLOWED
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
   "The address has the wrong form."
   EMAIL_INVALID
   "The address is longer than 254 bytes."
   EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
   "The key was used with another input within the last 48 hours."
   IDEMPOTENCY_KEY_REUSED
   "A value has the wrong form."
@@ -2657,14 +2643,10 @@ enum RequestPartnershipErrorCode {
   INVITATION_LIMIT
   "An invitation to the address is open."
   INVITATION_PENDING
-  "The link's time is over."
-  LINK_EXPIRED
   "The text does not hold the personal link."
   LINK_MISSING
-  "The text holds a link, which is not allowed there."
-  LINK_NOT_ALLOWED
-  "The provider paused its link."
-  LINK_PAUSED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
   "The provider has not signed the partner agreement."
   PROVIDER_AGREEMENT_NOT_SIGNED
   "The provider is not active in the programme."
@@ -2673,8 +2655,6 @@ enum RequestPartnershipErrorCode {
   RECIPIENT_LIMIT
   "The address refuses mail."
   RECIPIENT_SUPPRESSED
-  "A value is missing."
-  REQUIRED
   "The two are the same."
   SELF_DEALING
   "A value is too long."
@@ -2695,20 +2675,18 @@ type RequestPartnershipsError implements UserError {
 
 "The codes of why partnerships could not be asked for, or an address was not asked."
 enum RequestPartnershipsErrorCode {
-  "The two belong to one house."
-  AFFILIATE
-  "The two are partners already."
-  ALREADY_PARTNERED
   "The text holds an address or telephone number, which is not allowed there."
   CONTACT_DETAILS_NOT_ALLOWED
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
-  "Another partner has the value already."
-  DUPLICATE
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
   "The address has the wrong form."
   EMAIL_INVALID
   "The address is longer than 254 bytes."
   EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
   "The key was used with another input within the last 48 hours."
   IDEMPOTENCY_KEY_REUSED
   "A value has the wrong form."
@@ -2717,14 +2695,10 @@ enum RequestPartnershipsErrorCode {
   INVITATION_LIMIT
   "An invitation to the address is open."
   INVITATION_PENDING
-  "The link's time is over."
-  LINK_EXPIRED
   "The text does not hold the personal link."
   LINK_MISSING
-  "The text holds a link, which is not allowed there."
-  LINK_NOT_ALLOWED
-  "The provider paused its link."
-  LINK_PAUSED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
   "The provider has not signed the partner agreement."
   PROVIDER_AGREEMENT_NOT_SIGNED
   "The provider is not active in the programme."
@@ -2761,6 +2735,8 @@ enum RotatePartnershipLinkErrorCode {
   IDEMPOTENCY_KEY_REUSED
   "A value has the wrong form."
   INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
   "The provider has not signed the partner agreement."
   PROVIDER_AGREEMENT_NOT_SIGNED
   "The provider is not active in the programme."
@@ -2781,6 +2757,8 @@ type SetPartnershipLinkPausedError implements UserError {
 
 "The codes of why the personal link could not be paused or let work."
 enum SetPartnershipLinkPausedErrorCode {
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
   "The provider has not signed the partner agreement."
   PROVIDER_AGREEMENT_NOT_SIGNED
   "The provider is not active in the programme."
@@ -2819,6 +2797,8 @@ enum AuthorizeProviderErrorCode {
   LINK_EXPIRED
   "The provider paused its link."
   LINK_PAUSED
+  "A newer link took the place of this one."
+  LINK_REPLACED
   "The check box is not set."
   NOT_CONFIRMED
   "The company is not enrolled."
@@ -2855,8 +2835,6 @@ type DeclineInvitationError implements UserError {
 enum DeclineInvitationErrorCode {
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
-  "A value has the wrong form."
-  INVALID
   "The invitation's state does not allow it."
   INVITATION_CLOSED
   "The invitation's time is over."
@@ -2865,12 +2843,18 @@ enum DeclineInvitationErrorCode {
   LINK_EXPIRED
   "The provider paused its link."
   LINK_PAUSED
+  "A newer link took the place of this one."
+  LINK_REPLACED
+  "A personal link asks nobody in particular; there is nothing to decline."
+  NOTHING_TO_DECLINE
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
   "A value is missing."
   REQUIRED
   "A value is too long."
   TOO_LONG
+  "The provider is no indirect provider, or the other no indirect reseller."
+  WRONG_KIND
 }
 
 "Why a new link could not be asked for."
@@ -2885,10 +2869,10 @@ type RequestNewLinkError implements UserError {
 
 "The codes of why a new link could not be asked for."
 enum RequestNewLinkErrorCode {
-  "The invitation's state does not allow it."
-  INVITATION_CLOSED
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
+  "The link still works, was answered, or is a personal one."
+  NO_NEW_LINK_NEEDED
 }
 
 "Why an invitation could not be kept waiting."
@@ -2907,6 +2891,14 @@ enum KeepInvitationWaitingErrorCode {
   INVITATION_CLOSED
   "The invitation's time is over."
   INVITATION_EXPIRED
+  "The link's time is over."
+  LINK_EXPIRED
+  "The provider paused its link."
+  LINK_PAUSED
+  "A newer link took the place of this one."
+  LINK_REPLACED
+  "A personal link does not wait; it can be used again after enrolling."
+  NOTHING_TO_KEEP
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
 }
@@ -2923,14 +2915,12 @@ type WithdrawAdminAccessError implements UserError {
 
 "The codes of why admin access could not be withdrawn."
 enum WithdrawAdminAccessErrorCode {
-  "The target has changed since the expected version."
+  "The provider has no admin access."
+  ADMIN_ACCESS_NOT_HELD
+  "The target has changed since the expected version, or was decided already."
   CONFLICT
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
-  "The provider has no admin access."
-  NO_ADMIN_ACCESS
-  "The partnership is over."
-  PARTNERSHIP_ENDED
 }
 
 "Why a request to end a partnership could not be made."
@@ -2954,7 +2944,7 @@ enum RequestTerminationErrorCode {
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
   "The partnership is over."
-  PARTNERSHIP_ENDED
+  PARTNERSHIP_TERMINATED
   "A value is missing."
   REQUIRED
   "A request to end the partnership is open already."
@@ -2975,10 +2965,10 @@ type WithdrawTerminationError implements UserError {
 
 "The codes of why a request to end a partnership could not be taken back."
 enum WithdrawTerminationErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
-  "The request was decided or withdrawn already."
-  TERMINATION_CLOSED
 }
 
 "Why a request to end a partnership could not be completed."
@@ -2993,16 +2983,12 @@ type CompleteTerminationError implements UserError {
 
 "The codes of why a request to end a partnership could not be completed."
 enum CompleteTerminationErrorCode {
-  "The target has changed since the expected version."
+  "The target has changed since the expected version, or was decided already."
   CONFLICT
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
-  "Something keeps the partnership from being ended; see ` + "`" + `blockers` + "`" + `."
-  TERMINATION_BLOCKED
-  "The request was decided or withdrawn already."
-  TERMINATION_CLOSED
   "A value is too long."
   TOO_LONG
 }
@@ -3019,14 +3005,12 @@ type RefuseTerminationError implements UserError {
 
 "The codes of why a request to end a partnership could not be refused."
 enum RefuseTerminationErrorCode {
-  "The target has changed since the expected version."
+  "The target has changed since the expected version, or was decided already."
   CONFLICT
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
-  "The request was decided or withdrawn already."
-  TERMINATION_CLOSED
   "A value is too long."
   TOO_LONG
 }
@@ -3090,6 +3074,10 @@ func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field gr
 		return ec.fieldContext_AuditEvent_actorName(ctx, field)
 	case "actor":
 		return ec.fieldContext_AuditEvent_actor(ctx, field)
+	case "organization":
+		return ec.fieldContext_AuditEvent_organization(ctx, field)
+	case "onBehalfOf":
+		return ec.fieldContext_AuditEvent_onBehalfOf(ctx, field)
 	case "action":
 		return ec.fieldContext_AuditEvent_action(ctx, field)
 	case "target":

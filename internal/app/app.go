@@ -27,7 +27,6 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/config"
 	"github.com/channelgraph/channelgraph/internal/database"
-	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -79,14 +78,18 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// Listening comes first: a port that is taken is the commonest mistake.
-	if a.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
+	if a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Addr); err != nil {
 		return nil, fmt.Errorf("listening on CHANNELGRAPH_ADDR %s: %w", cfg.Addr, err)
 	}
-	if _, port, err := net.SplitHostPort(cfg.Addr); err == nil && port == "0" { // any free port: the address is known only now
-		cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, ":0") + ":" + fmt.Sprint(a.listener.Addr().(*net.TCPAddr).Port)
+	if base, ok := strings.CutSuffix(cfg.PublicURL, ":0"); ok { // any free port: it is known only now
+		_, port, err := net.SplitHostPort(a.listener.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		cfg.PublicURL = base + ":" + port
 	}
 	if cfg.MetricsAddr != "" {
-		if a.metrics, err = net.Listen("tcp", cfg.MetricsAddr); err != nil {
+		if a.metrics, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.MetricsAddr); err != nil {
 			return nil, fmt.Errorf("listening on CHANNELGRAPH_METRICS_ADDR %s: %w", cfg.MetricsAddr, err)
 		}
 	}
@@ -162,7 +165,7 @@ func (a *App) keys() (*secret.Keys, error) {
 	text := a.cfg.SecretKey.Reveal()
 	if text == "" {
 		path := filepath.Join(a.cfg.Data, "instance.key")
-		b, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
+		b, err := os.ReadFile(path) // the operator's own folder
 		if errors.Is(err, os.ErrNotExist) {
 			b = []byte(secret.NewMaster() + "\n")
 			if err = os.MkdirAll(a.cfg.Data, 0o700); err == nil {
@@ -413,5 +416,3 @@ func (a *App) HasMailbox() bool { return a.mailbox != nil }
 func requestID(ctx context.Context, what string) context.Context {
 	return ident.WithRequest(ctx, what+"-"+ident.New(ident.Job).Body()[:10])
 }
-
-var errBadClock = fault.Invalid("advance", fault.CodeInvalid)

@@ -14,6 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/config"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -31,6 +34,7 @@ const usage = `channelgraph is a self-hosted partner center for a two-tier chann
   channelgraph serve --role api      one part of a fleet on PostgreSQL and Redis
   channelgraph serve --role worker
   channelgraph migrate up|status     bring the database schema up to date, or list it
+  channelgraph migrate unlock        free the lock that a killed migration left behind
   channelgraph user setup-link       a new link for the first operator
   channelgraph config                every setting with its meaning and value
   channelgraph doctor                check database, Redis, SMTP and clock
@@ -91,7 +95,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 	switch command + " " + sub {
 	case "serve ":
 		return serve(ctx, cfg, log, getenv, out)
-	case "migrate up", "migrate status":
+	case "migrate up", "migrate status", "migrate unlock":
 		return migrate(ctx, cfg, sub, out)
 	case "user setup-link":
 		return setupLink(ctx, cfg, log, out)
@@ -201,7 +205,14 @@ func migrate(ctx context.Context, cfg *config.Config, sub string, out io.Writer)
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	if sub == "up" {
+	switch sub {
+	case "unlock":
+		if err := migrations.Unlock(ctx, db); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(out, "the migration lock is free")
+		return err
+	case "up":
 		applied, err := migrations.Up(ctx, db)
 		for _, m := range applied {
 			_, _ = fmt.Fprintln(out, "applied", m)
@@ -222,23 +233,34 @@ func migrate(ctx context.Context, cfg *config.Config, sub string, out io.Writer)
 	return err
 }
 
+// setupLink prints a further link for the first operator, beside a process
+// that may be running on the same database.
 func setupLink(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer) error {
-	cfg.Addr = "127.0.0.1:0" // the running process keeps its address
-	public := cfg.PublicURL
-	a, err := New(ctx, cfg, log)
+	a := &App{cfg: cfg, log: log}
+	defer a.Close()
+	if err := a.openDatabase(ctx); err != nil {
+		return err
+	}
+	keys, err := a.keys()
 	if err != nil {
 		return err
 	}
-	defer a.Close()
-	link, err := a.SetupLink(ctx)
-	switch {
-	case err != nil:
-		return err
-	case link == "":
-		_, err = fmt.Fprintln(out, "there is an operator already; ask an operator admin for an invitation")
-	default:
-		_, err = fmt.Fprintln(out, strings.Replace(link, a.PublicURL(), public, 1))
+	if cfg.SMTPURL == "" {
+		cfg.SMTPURL = "smtp://127.0.0.1:1?tls=none" // nothing is mailed here
 	}
+	a.registry = prometheus.NewRegistry()
+	if err := a.openMail(keys); err != nil {
+		return err
+	}
+	a.accounts = account.New(a.db, a.mailer, keys, account.Config{PublicURL: cfg.PublicURL}, log)
+	link, err := a.SetupLink(ctx)
+	if err != nil {
+		return err
+	}
+	if link == "" {
+		link = "there is an operator already; ask an operator admin for an invitation"
+	}
+	_, err = fmt.Fprintln(out, link)
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -218,11 +217,14 @@ func Load(getenv func(string) string, overrides map[string]string) (*Config, err
 		c.DatabaseURL = "sqlite://" + strings.TrimSuffix(c.Data, "/") + "/channelgraph.db"
 	}
 	if c.PublicURL == "" {
-		host, port, err := net.SplitHostPort(c.Addr)
-		if err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
+		host, port, ok := splitAddr(c.Addr)
+		if ok && (host == "" || host == "0.0.0.0" || host == "::") {
 			host = "localhost"
 		}
-		c.PublicURL = "http://" + net.JoinHostPort(host, port)
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		c.PublicURL = "http://" + host + ":" + port
 	}
 	return c, nil
 }
@@ -320,12 +322,26 @@ func (c *Config) Check() error {
 	if !local(u.Hostname()) {
 		refuse("CHANNELGRAPH_PUBLIC_URL %q is not local: development mode has a mailbox that everybody could read; set CHANNELGRAPH_ENV=production", c.PublicURL)
 	}
-	if host, _, err := net.SplitHostPort(c.Addr); err != nil {
+	if host, _, ok := splitAddr(c.Addr); !ok {
 		refuse("CHANNELGRAPH_ADDR %q must be host:port", c.Addr)
 	} else if !local(host) {
 		refuse("CHANNELGRAPH_ADDR %q is not a loopback address: development mode listens there only; set CHANNELGRAPH_ENV=production", c.Addr)
 	}
 	return errors.Join(errs...)
+}
+
+// splitAddr parts host:port; an IPv6 host stands in brackets.
+func splitAddr(addr string) (host, port string, ok bool) {
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 {
+		return "", "", false
+	}
+	host, port = addr[:i], addr[i+1:]
+	if inner, bracket := strings.CutPrefix(host, "["); bracket {
+		host, ok = strings.CutSuffix(inner, "]")
+		return host, port, ok
+	}
+	return host, port, !strings.Contains(host, ":")
 }
 
 func local(host string) bool {

@@ -77,19 +77,15 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	var err error
 	switch {
 	case strings.HasPrefix(dsn, "sqlite:"):
-		err = db.openSQLite(strings.TrimPrefix(strings.TrimPrefix(dsn, "sqlite:"), "//"), o)
+		err = db.openSQLite(ctx, strings.TrimPrefix(strings.TrimPrefix(dsn, "sqlite:"), "//"), o)
 	case strings.HasPrefix(dsn, "postgres://"), strings.HasPrefix(dsn, "postgresql://"):
 		err = db.openPostgres(ctx, dsn, o)
 	default:
-		err = errors.New("the database URL must begin with sqlite: or postgres:")
+		err = errors.New("the database URL must begin with \"sqlite:\" or \"postgres:\"")
 	}
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("opening the database: %w", err)
-	}
-	db.write.AddQueryHook((*counter)(db))
-	if db.read != db.write {
-		db.read.AddQueryHook((*counter)(db))
 	}
 	if db.dialect == Postgres {
 		db.done.Add(2)
@@ -99,7 +95,7 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	return db, nil
 }
 
-func (db *DB) openSQLite(path string, o Options) error {
+func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 	if path == "" {
 		return errors.New("the SQLite URL names no file")
 	}
@@ -127,10 +123,10 @@ func (db *DB) openSQLite(path string, o Options) error {
 		}
 		c.SetMaxOpenConns(conns)
 		c.SetMaxIdleConns(conns)
-		if err := c.Ping(); err != nil {
+		if err := c.PingContext(ctx); err != nil {
 			return nil, err
 		}
-		return bun.NewDB(c, sqlitedialect.New()), nil
+		return bun.NewDB(c, sqlitedialect.New()).WithQueryHook((*counter)(db)), nil
 	}
 	var err error
 	if db.write, err = open(1, url.Values{"_txlock": {"immediate"}}); err != nil {
@@ -155,7 +151,7 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, o Options) error {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "channelgraph"
 	}
 	if o.MaxConns > 0 {
-		cfg.MaxConns = int32(o.MaxConns) //nolint:gosec // a small setting
+		cfg.MaxConns = int32(o.MaxConns) // a small setting
 	}
 	if db.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return err
@@ -166,7 +162,7 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, o Options) error {
 	}
 	std := stdlib.OpenDBFromPool(db.pool)
 	std.SetMaxOpenConns(int(cfg.MaxConns))
-	db.write = bun.NewDB(std, pgdialect.New())
+	db.write = bun.NewDB(std, pgdialect.New()).WithQueryHook((*counter)(db))
 	db.read = db.write
 	return nil
 }

@@ -37,7 +37,7 @@ const bodyLen = 26
 // New makes an id with the prefix.
 func New(prefix string) ID {
 	var b [16]byte
-	ms := uint64(time.Now().UnixMilli()) //nolint:gosec // the clock is after 1970
+	ms := uint64(time.Now().UnixMilli()) // the clock is after 1970
 	for i := range 6 {
 		b[i] = byte(ms >> (8 * (5 - i)))
 	}

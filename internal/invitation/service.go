@@ -405,7 +405,7 @@ func (s *Service) AskForNewLink(ctx context.Context, tx *database.Tx, actor acce
 
 // ByIDs reads invitations inside the actor's scope; hidden ones are missing.
 func (s *Service) ByIDs(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID]*Invitation, error) {
-	if actor.Require(access.PermInvitationRead) != nil {
+	if !actor.Can(access.PermInvitationRead) {
 		return map[ident.ID]*Invitation{}, nil
 	}
 	return byIDs(ctx, s.db.Read(), actor.Scope(), ids)

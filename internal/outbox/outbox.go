@@ -134,7 +134,10 @@ func Put(ctx context.Context, tx *database.Tx, args Args, opts ...Option) (*Job,
 	for _, o := range opts {
 		o(j)
 	}
-	q := tx.NewInsert().Model(j)
+	// A job's columns that only later stages fill keep their defaults: this
+	// statement is in everybody's transaction.
+	q := tx.NewInsert().Model(j).ExcludeColumn("sweep_at", "generation", "attempt", "kills", "worker", "started_at", "failure_code",
+		"last_error", "finished_at")
 	if j.DueAt.IsZero() { // due at once by the clock that decides it
 		j.DueAt = tx.Now
 		q = q.Value("due_at", "?", tx.NowExpr())

@@ -146,6 +146,9 @@ func (q *Query) decode(s string) error {
 	if err := json.Unmarshal(raw, &c); err != nil || c.V != 1 || c.O != q.orderName() || c.F != q.filter || c.I.Kind() == "" {
 		return badCursor()
 	}
+	if string(c.S) == "null" { // would read as a zero value
+		return badCursor()
+	}
 	switch q.Order.Sort {
 	case SortText:
 		var v string
@@ -154,7 +157,11 @@ func (q *Query) decode(s string) error {
 	case SortTime:
 		var v int64
 		err = json.Unmarshal(c.S, &v)
-		q.Value = time.UnixMicro(v).UTC()
+		at := time.UnixMicro(v).UTC()
+		if at.Year() < 1 || at.Year() > 9999 { // beyond what PostgreSQL can store
+			return badCursor()
+		}
+		q.Value = at
 	case SortInt:
 		var v int64
 		err = json.Unmarshal(c.S, &v)

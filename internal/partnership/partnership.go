@@ -78,7 +78,7 @@ type Link struct {
 // LinkLife is how long a personal link works after it was made or rotated.
 const LinkLife = 90 * 24 * time.Hour
 
-// State is whether a link works at a moment.
+// LinkState is whether a link works at a moment.
 type LinkState string
 
 // States of a personal link.

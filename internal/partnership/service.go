@@ -2,6 +2,7 @@ package partnership
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -173,7 +174,7 @@ func (s *Service) address(l *Link) {
 // LinksByIDs reads personal links inside the actor's scope, for node look-ups.
 func (s *Service) LinksByIDs(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID]*Link, error) {
 	out := map[ident.ID]*Link{}
-	if actor.Require(access.PermPartnershipRequest) != nil {
+	if !actor.Can(access.PermPartnershipRequest) {
 		return out, nil
 	}
 	rows, err := linksByIDs(ctx, s.db.Read(), actor.Scope(), ids)
@@ -393,7 +394,7 @@ func (s *Service) RequestMany(ctx context.Context, actor access.Actor, in Reques
 		}
 		return outbox.Remember(ctx, tx, actor, "requestPartnerships", key, ids)
 	})
-	if err == errDryRun { //nolint:errorlint // our own sentinel, never wrapped
+	if errors.Is(err, errDryRun) {
 		for _, l := range out {
 			l.Invitation, l.Operation = nil, nil
 		}
@@ -498,7 +499,7 @@ func (s *Service) record(ctx context.Context, tx *database.Tx, actor access.Acto
 
 // ByIDs reads partnerships inside the actor's scope; hidden ones are missing.
 func (s *Service) ByIDs(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID]*Partnership, error) {
-	if actor.Require(access.PermPartnershipRead) != nil {
+	if !actor.Can(access.PermPartnershipRead) {
 		return map[ident.ID]*Partnership{}, nil
 	}
 	return byIDs(ctx, s.db.Read(), actor.Scope(), ids)

@@ -150,7 +150,7 @@ func (s *Service) decide(ctx context.Context, actor access.Actor, perm access.Pe
 
 // TerminationsByIDs reads requests to end inside the actor's scope.
 func (s *Service) TerminationsByIDs(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID]*Termination, error) {
-	if actor.Require(access.PermPartnershipRead) != nil {
+	if !actor.Can(access.PermPartnershipRead) {
 		return map[ident.ID]*Termination{}, nil
 	}
 	return terminationsByIDs(ctx, s.db.Read(), actor.Scope(), ids)
@@ -159,7 +159,7 @@ func (s *Service) TerminationsByIDs(ctx context.Context, actor access.Actor, ids
 // OpenTerminations reads the open request of each partnership, where there is
 // one, by partnership.
 func (s *Service) OpenTerminations(ctx context.Context, actor access.Actor, partnerships []ident.ID) (map[ident.ID]*Termination, error) {
-	if actor.Require(access.PermPartnershipRead) != nil {
+	if !actor.Can(access.PermPartnershipRead) {
 		return map[ident.ID]*Termination{}, nil
 	}
 	return openTerminations(ctx, s.db.Read(), actor.Scope(), partnerships)

@@ -49,7 +49,7 @@ type Account struct {
 	Kind         access.Kind `json:"kind"`
 	Role         access.Role `json:"role"`
 	Email        string      `json:"email"`
-	Password     string      `json:"password"` //nolint:gosec // the demo's own, known on purpose
+	Password     string      `json:"password"` // the demo's own, known on purpose
 }
 
 // World is the demo world.
@@ -210,7 +210,7 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 type past struct {
 	w   *World
 	d   Deps
-	ctx context.Context //nolint:containedctx // lives for one call of Live
+	ctx context.Context // lives for one call of Live
 	err error
 }
 

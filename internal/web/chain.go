@@ -148,8 +148,8 @@ func (s *server) headers(next http.Handler) http.Handler {
 // limited is the coarse edge limiter, in memory and for each network; probes
 // are exempt so that a flood cannot make the process look dead.
 func (s *server) limited(next http.Handler) http.Handler {
-	limit := httprate.Limit(s.RequestsPerMinute, time.Minute,
-		httprate.WithKeyFuncs(func(r *http.Request) (string, error) { return limitKey(visitOf(r).ip), nil }),
+	limit := httprate.LimitBy(s.RequestsPerMinute, time.Minute,
+		func(r *http.Request) (string, error) { return limitKey(visitOf(r).ip), nil },
 		httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errTooFast) }))(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

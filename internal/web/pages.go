@@ -318,7 +318,7 @@ type signInData struct {
 }
 
 func (s *server) signInView(r *http.Request, v *visit, email string) *view {
-	d := &signInData{Form: signInForm(v.locale, "/sign-in", email), Demo: s.Dev, Mailbox: s.Mailbox != nil}
+	d := &signInData{Form: signInForm(v.locale, "/sign-in", email), Demo: len(s.DevRoutes) > 0, Mailbox: s.Mailbox != nil}
 	if !v.actor.IsAnonymous() {
 		d.Already = text(v.locale, "signin.already", "name", v.actor.Name)
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ import (
 
 func TestSignInPages(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(d *Deps) { d.Dev = true })
+	w := newWorld(t, func(d *Deps) { d.DevRoutes = map[string]http.Handler{"GET /dev/mail": http.NotFoundHandler()} })
 	b := w.browser()
 	b.get("/").is(200).has("<h1>One place for the whole channel</h1>", `href="/sign-in"`, `lang="en"`)
 	b.get("/sign-in").is(200).has("Demo accounts", "demo.json", `autocomplete="current-password"`)
@@ -42,7 +43,7 @@ func TestSignInPages(t *testing.T) {
 	b.post("/sign-out").is(303).to("/?notice=out")
 	b.get("/?notice=out").has("You have signed out.").lacks("Luca")
 	b.get("/?notice=<script>alert(1)</script>").is(200).lacks("alert(1)")
-	newWorld(t).browser().get("/sign-in").lacks("demo.json")
+	newWorld(t, func(d *Deps) { d.Dev = true }).browser().get("/sign-in").lacks("demo.json")
 }
 
 func TestLanguage(t *testing.T) {
@@ -160,7 +161,7 @@ func TestBadForms(t *testing.T) {
 // screen reader and a strict CSP need.
 func TestPagesAreSound(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(d *Deps) { d.Dev, d.GraphiQL, d.Mailbox = true, d.Metrics, d.Metrics })
+	w := newWorld(t, func(d *Deps) { d.Dev, d.GraphiQL, d.Mailbox = true, http.NotFoundHandler(), http.NotFoundHandler() })
 	_, code := w.invite("luca@contoso.example")
 	setup := w.setupCode()
 	for _, locale := range []string{"en", "it"} {

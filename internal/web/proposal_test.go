@@ -3,12 +3,14 @@ package web
 import (
 	"context"
 	"fmt"
+	"html/template"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 )
 
@@ -112,8 +114,8 @@ func TestWhoMayAuthorize(t *testing.T) {
 		has   []string
 	}{
 		{"ivo@contoso.example", []string{"Only a Global admin of your company can authorize"}},
-		{"joe@fabrikam.example", []string{"This account cannot authorize the provider", "next"}},
-		{"anna@northwind.example", []string{"This account cannot authorize the provider"}},
+		{"joe@fabrikam.example", []string{"This account cannot authorize the provider", sentence(partnership.CodeRegionMismatch), sentence("NEXT_ENROLL_REGION")}},
+		{"anna@northwind.example", []string{"This account cannot authorize the provider", sentence(partnership.CodeSelfDealing)}},
 		{"cleo@bakery.example", []string{"Enroll first", "Keep the invitation waiting"}},
 	} {
 		b := w.browser().signIn(c.email)
@@ -131,6 +133,9 @@ func TestWhoMayAuthorize(t *testing.T) {
 		t.Error("somebody authorized who may not")
 	}
 }
+
+// sentence is an English sentence as a page writes it.
+func sentence(code string) string { return template.HTMLEscapeString(fault.Text("en", code, nil)) }
 
 func TestKeepWaiting(t *testing.T) {
 	t.Parallel()

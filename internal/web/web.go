@@ -39,8 +39,8 @@ type Deps struct {
 	// PublicURL is the address that people use; https turns on Secure cookies
 	// and HSTS. Nothing is ever derived from the Host header.
 	PublicURL *url.URL
-	// Dev shows where the demo accounts and the mailbox are, and refuses
-	// requests for foreign host names.
+	// Dev refuses requests for foreign host names, since the mailbox is open
+	// to whoever reaches it.
 	Dev bool
 	// Ready checks what the process needs, by name; nil values are well. A
 	// fault is shown as its sentence, any other error is only logged.
@@ -48,7 +48,8 @@ type Deps struct {
 	// Metrics, GraphQL, GraphiQL and Mailbox are handlers of other doors; nil
 	// ones are not mounted. A handler may replace the security headers.
 	Metrics, GraphQL, GraphiQL, Mailbox http.Handler
-	// DevRoutes are further routes by pattern, e.g. "POST /dev/clock".
+	// DevRoutes are the further routes of a demo by pattern, e.g. "POST
+	// /dev/clock"; with them the sign-in page tells where the accounts are.
 	DevRoutes map[string]http.Handler
 	// BounceIntake reads one delivery status notification; it is mounted where
 	// BounceSecret, its bearer token, is not empty.
