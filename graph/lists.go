@@ -71,6 +71,7 @@ func ofInvitation(l *loaders) []relation[*invitation.Invitation] {
 		{"createdBy", l.users, func(x i) ident.ID { return x.CreatedByID }},
 		{"decidedBy", l.users, func(x i) ident.ID { return orZero(x.DecidedByID) }},
 		{"operation", l.operationsAbout, func(x i) ident.ID { return x.ID }},
+		{"mails", l.mailsAbout, func(x i) ident.ID { return x.ID }},
 	}
 }
 

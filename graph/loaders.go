@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 // Bounds of a loader: ids in one statement, and how long it waits for more.
 const (
 	loaderCapacity = 250
-	loaderWait     = 500 * time.Microsecond
+	loaderWait     = time.Millisecond
 )
 
 // fetch reads values by their keys inside the actor's scope; what is absent or
@@ -35,21 +36,27 @@ type fetch[V any] func(ctx context.Context, ids []ident.ID) (map[ident.ID]V, err
 // loader batches look-ups by id for one operation.
 type loader[V any] struct {
 	fetch fetch[V]
-	batch *dataloadgen.Loader[ident.ID, V]
+	start sync.Once // most operations use few of their loaders
+	queue *dataloadgen.Loader[ident.ID, V]
 }
 
-func newLoader[V any](f fetch[V]) *loader[V] {
-	return &loader[V]{f, dataloadgen.NewLoader(func(ctx context.Context, ids []ident.ID) ([]V, []error) {
-		found, err := f(ctx, ids)
-		if err != nil {
-			return nil, []error{err}
-		}
-		out := make([]V, len(ids))
-		for i, id := range ids {
-			out[i] = found[id] // missing is the zero value, told by nobody
-		}
-		return out, nil
-	}, dataloadgen.WithBatchCapacity(loaderCapacity), dataloadgen.WithWait(loaderWait))}
+func newLoader[V any](f fetch[V]) *loader[V] { return &loader[V]{fetch: f} }
+
+func (l *loader[V]) batch() *dataloadgen.Loader[ident.ID, V] {
+	l.start.Do(func() {
+		l.queue = dataloadgen.NewLoader(func(ctx context.Context, ids []ident.ID) ([]V, []error) {
+			found, err := l.fetch(ctx, ids)
+			if err != nil {
+				return nil, []error{err}
+			}
+			out := make([]V, len(ids))
+			for i, id := range ids {
+				out[i] = found[id] // missing is the zero value, and no error
+			}
+			return out, nil
+		}, dataloadgen.WithBatchCapacity(loaderCapacity), dataloadgen.WithWait(loaderWait))
+	})
+	return l.queue
 }
 
 // one looks an id up together with whatever else is asked for meanwhile.
@@ -58,7 +65,7 @@ func (l *loader[V]) one(ctx context.Context, id ident.ID) (V, error) {
 		var none V
 		return none, nil
 	}
-	return l.batch.Load(ctx, id)
+	return l.batch().Load(ctx, id)
 }
 
 // ahead looks ids up at once, so that the fields which ask for them later find
@@ -71,7 +78,7 @@ func (l *loader[V]) ahead(ctx context.Context, ids []ident.ID) error {
 			return err
 		}
 		for _, id := range part {
-			l.batch.Prime(id, found[id])
+			l.batch().Prime(id, found[id])
 		}
 	}
 	return nil
@@ -183,7 +190,7 @@ var nodeTypes = map[string]nodeType{
 
 func through[T any](pick func(*loaders) *loader[*T]) func(context.Context, *loaders, ident.ID) func() (model.Node, error) {
 	return func(ctx context.Context, l *loaders, id ident.ID) func() (model.Node, error) {
-		wait := pick(l).batch.LoadThunk(ctx, id)
+		wait := pick(l).batch().LoadThunk(ctx, id)
 		return func() (model.Node, error) {
 			v, err := wait()
 			if v == nil || err != nil {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -161,8 +162,8 @@ func TestLimits(t *testing.T) {
 		"mutation root fields":   {gina, "mutation { " + times(6, "a%d: endOtherSessions(input: {}) { clientMutationId }") + "}", codeCost, "root fields"},
 		"five in a mutation":     {gina, "mutation { " + times(5, "a%d: endOtherSessions(input: {}) { clientMutationId }") + "}", "", ""},
 		"cost follows first":     {gina, wide, "", ""},
-		"wide page":              {gina, strings.ReplaceAll("{ a: X b: X c: X }", "X", wide[1:len(wide)-1][1:]), codeCost, "cost points"},
-		"operator's wide page":   {otto, strings.ReplaceAll("{ a: X b: X c: X }", "X", wide[1:len(wide)-1][1:]), "", ""},
+		"wide page":              {gina, strings.ReplaceAll("{ a: X b: X c: X }", "X", wide[1 : len(wide)-1][1:]), codeCost, "cost points"},
+		"operator's wide page":   {otto, strings.ReplaceAll("{ a: X b: X c: X }", "X", wide[1 : len(wide)-1][1:]), "", ""},
 		"fragments that double":  {otto, doubling, codeDepth, "levels"},
 		"page beyond the bounds": {gina, "{ users(first: 1000000) { nodes { id } } }", "BAD_USER_INPUT", ""},
 		"skipped root fields":    {gina, "{ " + times(10, "a%d: viewer { roles }") + "b: viewer @skip(if: true) { roles } }", "", ""},
@@ -308,4 +309,35 @@ func TestRequestIDs(t *testing.T) {
 	if ident.Request(t.Context()) != "" {
 		t.Error("a request id came from nowhere")
 	}
+}
+
+// FuzzPrepare looks for requests that the guard cannot stand.
+func FuzzPrepare(f *testing.F) {
+	g, err := newGuard(schema, nodeTypes)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, q := range []string{
+		"{ viewer { roles } }", "query($a: [ID!]! = [1]) { nodes(ids: $a) { ... on User { id } } }", "{ ...F } fragment F on Query { ...F }",
+		`mutation($in: RequestPartnershipInput!) { requestPartnership(input: $in) { invitation { id } userErrors { code } } }`,
+		`{ users(first: -1, filter: {status: ACTIVE, search: """x"""}) { nodes { id } } }`, "{ a: __typename @include(if: $x) }", "query A { __typename } query A { __typename }",
+		"{ node(id: 1) { ...on Partner { profile { organization { id } } } ...on User { id @skip(if: true) } } }", "subscription { x }", "extend type Query { x: Int }",
+		"{ __schema { types { fields { type { fields { name } } } } } }", "query($a: Nothing) { __typename }", "query($a: Partner) { __typename }", "{ viewer { roles { x } } }",
+	} {
+		f.Add(q, `{"a":[1,2],"in":{"email":"x"},"x":true}`)
+	}
+	f.Fuzz(func(_ *testing.T, query, variables string) {
+		body := `{"query":` + quote(query) + `,"variables":` + variables + `}`
+		if p, ok := decode([]byte(body)); ok {
+			_, _ = g.prepare(p, access.System("fuzz"))
+		}
+	})
+}
+
+func quote(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }

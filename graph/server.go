@@ -24,10 +24,12 @@ var errorCodes = readErrorCodes(gen.NewExecutableSchema(gen.Config{}).Schema())
 
 // server is the API as an HTTP handler.
 type server struct {
-	deps   Deps
-	schema graphql.ExecutableSchema
-	guard  *guard
-	log    *slog.Logger
+	deps    Deps
+	schema  graphql.ExecutableSchema
+	guard   *guard
+	log     *slog.Logger
+	present graphql.ErrorPresenterFunc
+	recover graphql.RecoverFunc
 }
 
 // New makes the handler of the API. The door that authenticates mounts it and
@@ -37,7 +39,7 @@ func New(d Deps) (http.Handler, error) {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
-	s := &server{deps: d, log: d.Log}
+	s := &server{deps: d, log: d.Log, present: present(d.Log), recover: recovered(d.Log)}
 	s.schema = gen.NewExecutableSchema(gen.Config{Resolvers: &Resolver{d}})
 	var err error
 	if s.guard, err = newGuard(s.schema.Schema(), nodeTypes); err != nil {
@@ -50,10 +52,10 @@ func New(d Deps) (http.Handler, error) {
 func (s *server) run(ctx context.Context, oc *graphql.OperationContext, a access.Actor) *graphql.Response {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	oc.RecoverFunc = recovered(s.log)
+	oc.RecoverFunc = s.recover
 	ctx = withOperation(ctx, &s.deps, a)
 	ctx = graphql.WithOperationContext(ctx, oc)
-	ctx = graphql.WithResponseContext(ctx, present(s.log), oc.RecoverFunc)
+	ctx = graphql.WithResponseContext(ctx, s.present, s.recover)
 	if denied := s.refusals(oc, a); len(denied) > 0 {
 		if oc.Operation.Operation == ast.Mutation { // all of it or nothing
 			return s.denied(ctx, oc, denied)
@@ -118,7 +120,7 @@ func (s *server) denied(ctx context.Context, oc *graphql.OperationContext, refus
 	res := &graphql.Response{Data: json.RawMessage("null")}
 	for _, f := range graphql.CollectFields(oc, oc.Operation.SelectionSet, []string{"Mutation"}) {
 		if err := refused[f.Name]; err != nil {
-			res.Errors = append(res.Errors, present(s.log)(ctx, gqlerror.WrapPath(ast.Path{ast.PathName(f.Alias)}, err)))
+			res.Errors = append(res.Errors, s.present(ctx, gqlerror.WrapPath(ast.Path{ast.PathName(f.Alias)}, err)))
 		}
 	}
 	return res

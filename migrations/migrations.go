@@ -84,8 +84,8 @@ func Up(ctx context.Context, db *database.DB) (applied []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Init(ctx); err != nil {
-		return nil, fmt.Errorf("preparing the migration tables: %w", err)
+	if err := prepare(ctx, m); err != nil {
+		return nil, err
 	}
 	if none, err := current(ctx, m); err != nil || none {
 		return nil, err
@@ -121,6 +121,20 @@ func Up(ctx context.Context, db *database.DB) (applied []string, err error) {
 	return applied, nil
 }
 
+// prepare makes the migration tables where they are absent. On PostgreSQL
+// CREATE TABLE IF NOT EXISTS fails with a unique violation while another
+// process makes the same table; then it is there.
+func prepare(ctx context.Context, m *migrate.Migrator) error {
+	err := m.Init(ctx)
+	for try := 0; database.IsUnique(err) && try < 5; try++ {
+		err = m.Init(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("preparing the migration tables: %w", err)
+	}
+	return nil
+}
+
 // current reports that every migration has been applied.
 func current(ctx context.Context, m *migrate.Migrator) (bool, error) {
 	ms, err := m.MigrationsWithStatus(ctx)
@@ -136,8 +150,8 @@ func Unlock(ctx context.Context, db *database.DB) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Init(ctx); err != nil {
-		return fmt.Errorf("preparing the migration tables: %w", err)
+	if err := prepare(ctx, m); err != nil {
+		return err
 	}
 	return m.Unlock(ctx)
 }
@@ -155,8 +169,8 @@ func Status(ctx context.Context, db *database.DB) ([]State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Init(ctx); err != nil {
-		return nil, fmt.Errorf("preparing the migration tables: %w", err)
+	if err := prepare(ctx, m); err != nil {
+		return nil, err
 	}
 	ms, err := m.MigrationsWithStatus(ctx)
 	if err != nil {

@@ -136,7 +136,7 @@ func connect(raw string, pool int) (redis.UniversalClient, error) {
 		kind, ok = strings.CutPrefix(scheme, "redis")
 	}
 	if !ok || kind != "" && kind != "-sentinel" && kind != "-cluster" {
-		return nil, errors.New("the Redis URL must begin with redis:, rediss:, redis-sentinel: or redis-cluster:")
+		return nil, errors.New("the Redis URL must begin with redis:, rediss:, redis-sentinel: or redis-cluster: and two slashes")
 	}
 	if kind == "" {
 		o, err := redis.ParseURL(raw)

@@ -943,6 +943,10 @@ input AuditEventFilter {
   targetId: ID
   "Only what the person with this id did."
   actorId: ID
+  "Only the acts of the organization with this id and those that concern it; for the operator."
+  organizationId: ID
+  "Only acts that ended so."
+  outcome: AuditOutcome
   "Only what happened at this moment or later."
   since: Time
   "Only what happened before this moment."

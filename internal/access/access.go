@@ -81,9 +81,23 @@ type Actor struct {
 	SudoUntil time.Time
 	// IPPrefix is the caller's network, never the whole address.
 	IPPrefix string
+	// TokenID is the personal token that stands in for the person, "" for the
+	// person itself (security decision D9).
+	TokenID ident.ID
 
-	class actorClass
+	class  actorClass
+	scopes []Permission // the bound of a token
 }
+
+// Codes of what a personal token is refused, each with a sentence in
+// internal/fault.
+const (
+	// CodeScopeRequired says that the roles would allow the act, but not the
+	// token's scopes.
+	CodeScopeRequired = "SCOPE_REQUIRED"
+	// CodeTokenNotAllowed says that only a person with a session may do it.
+	CodeTokenNotAllowed = "TOKEN_NOT_ALLOWED"
+)
 
 type actorClass int
 
@@ -113,8 +127,14 @@ func (a Actor) IsOperator() bool { return a.class == person && a.Kind == Operato
 // Has reports whether the actor holds a role.
 func (a Actor) Has(r Role) bool { return a.class == person && slices.Contains(a.Roles, r) }
 
-// Can reports whether the actor's kind and roles allow a permission.
-func (a Actor) Can(p Permission) bool {
+// ViaToken reports that a personal token acts for the person.
+func (a Actor) ViaToken() bool { return a.class == person && a.TokenID != "" }
+
+// Can reports whether the actor's kind and roles allow a permission, and
+// where a personal token acts, its scopes too.
+func (a Actor) Can(p Permission) bool { return a.mayByRole(p) && a.inScope(p) }
+
+func (a Actor) mayByRole(p Permission) bool {
 	switch a.class {
 	case system:
 		return true
@@ -124,20 +144,39 @@ func (a Actor) Can(p Permission) bool {
 	return false
 }
 
+func (a Actor) inScope(p Permission) bool { return !a.ViaToken() || slices.Contains(a.scopes, p) }
+
 // Require is nil where the actor may use the permission; otherwise
-// UNAUTHENTICATED, or FORBIDDEN with the reason ROLE_REQUIRED.
+// UNAUTHENTICATED, or FORBIDDEN with the reason ROLE_REQUIRED, or
+// SCOPE_REQUIRED where only the token stands in the way.
 func (a Actor) Require(p Permission) error {
-	if a.class == nobody {
+	switch {
+	case a.class == nobody:
 		return fault.Unauthenticated()
-	}
-	if !a.Can(p) {
+	case !a.mayByRole(p):
 		return fault.Forbidden(fault.CodeRoleRequired, "permission", string(p))
+	case !a.inScope(p):
+		return fault.Forbidden(CodeScopeRequired, "permission", string(p))
 	}
 	return nil
 }
 
-// RequireSudo asks for a fresh authentication (security decision D4).
+// RefuseToken is FORBIDDEN with the reason TOKEN_NOT_ALLOWED where a personal
+// token acts: minting tokens, accepting links and the person's own sign-in,
+// sessions and profile are left to people (security decision D9).
+func (a Actor) RefuseToken() error {
+	if a.ViaToken() {
+		return fault.Forbidden(CodeTokenNotAllowed)
+	}
+	return nil
+}
+
+// RequireSudo asks for a fresh authentication (security decision D4), which a
+// personal token never has.
 func (a Actor) RequireSudo(now time.Time) error {
+	if err := a.RefuseToken(); err != nil {
+		return err
+	}
 	if a.class == person && now.After(a.SudoUntil) {
 		return fault.Forbidden(fault.CodeSudoRequired)
 	}

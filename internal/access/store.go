@@ -17,6 +17,11 @@ type Presence struct {
 	SessionID ident.ID
 	SudoUntil time.Time
 	IPPrefix  string
+	// TokenID is the personal token that the caller showed instead of a
+	// session, with the scopes that bound it; a fresh authentication and a
+	// session do not go with it.
+	TokenID ident.ID
+	Scopes  []Permission
 }
 
 // Load reads the actor behind a presence: organization, kind and roles as
@@ -48,6 +53,9 @@ func Load(ctx context.Context, idb bun.IDB, p Presence) (Actor, error) {
 		UserID: row.ID, OrganizationID: row.OrganizationID, PartnerID: row.PartnerID, SessionID: p.SessionID,
 		Kind: row.Kind, Name: strings.TrimSpace(row.FirstName + " " + row.LastName), Email: row.Email,
 		Locale: row.Locale, SudoUntil: p.SudoUntil, IPPrefix: p.IPPrefix, class: person,
+	}
+	if p.TokenID != "" {
+		a.TokenID, a.scopes, a.SessionID, a.SudoUntil = p.TokenID, p.Scopes, "", time.Time{}
 	}
 	for _, r := range Roles { // stable order
 		if contains(strings.Split(row.Roles, ","), string(r)) {

@@ -110,7 +110,7 @@ func (s *Service) answer(ctx context.Context, run *outbox.Run, id ident.ID, fn f
 	})
 }
 
-// Prune performs its job: sessions and links thirty days after their end,
+// Prune performs its job: sessions, links and tokens thirty days after their end,
 // throttles that no longer count, requests that were never answered. Each
 // batch is a transaction of its own.
 func (s *Service) Prune(ctx context.Context, _ *outbox.Run, _ Prune) error {
@@ -121,6 +121,7 @@ func (s *Service) Prune(ctx context.Context, _ *outbox.Run, _ Prune) error {
 	}{
 		{"session", "id", "abs_until", now.Add(-keepEnded)},
 		{"capability_link", "id", "expires_at", now.Add(-keepEnded)},
+		{"personal_token", "id", "expires_at", now.Add(-keepEnded)},
 		{"throttle", "key", "window_until", now.Add(-time.Hour)}, // no wait outlives its window by that
 		{"account_request", "id", "created_at", now.Add(-24 * time.Hour)},
 	} {
@@ -172,10 +173,18 @@ func (s *Service) mailReset(ctx context.Context, tx *database.Tx, user *User, lo
 	return err
 }
 
-// mailChanged tells a user that the password is another one now.
+// mailChanged tells a user that the password is another one now, and of the
+// personal tokens that do not depend on it.
 func (s *Service) mailChanged(ctx context.Context, tx *database.Tx, user *User, key string) error {
-	_, err := s.send(ctx, tx, access.System("account"), user, mail.Draft{Key: key, Template: templateChanged, Locale: user.Locale,
-		Data: map[string]string{"Name": user.DisplayName(), "ChangedAt": tx.Now.Format(time.RFC3339)}})
+	data := map[string]string{"Name": user.DisplayName(), "ChangedAt": tx.Now.Format(time.RFC3339)}
+	live, err := liveTokens(ctx, tx, user.ID, tx.Now)
+	if err != nil {
+		return err
+	}
+	if len(live) > 0 {
+		data["Tokens"] = strconv.Itoa(len(live))
+	}
+	_, err = s.send(ctx, tx, access.System("account"), user, mail.Draft{Key: key, Template: templateChanged, Locale: user.Locale, Data: data})
 	return err
 }
 

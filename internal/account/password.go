@@ -89,7 +89,7 @@ func (h *hasher) key(ctx context.Context, password string, salt []byte, p Hashin
 	select {
 	case h.slots <- struct{}{}:
 	case <-wait.C:
-		return nil, fault.Limited(h.Wait)
+		return nil, fault.Busy(h.Wait)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -114,7 +114,7 @@ func TestHasherSlots(t *testing.T) {
 	h.slots <- struct{}{} // somebody else computes
 	_, err := h.hash(t.Context(), "some password")
 	if fault.KindOf(err) != fault.KindLimited || fault.As(err).RetryAfter <= 0 {
-		t.Errorf("got %v, want RATE_LIMITED with a time", err)
+		t.Errorf("got %v, want BUSY with a time", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

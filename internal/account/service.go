@@ -314,8 +314,8 @@ func (s *Service) Authenticate(ctx context.Context, token string) (access.Presen
 // The session goes on under the new token; the old one is dead. Errors:
 // PASSWORD_WRONG at password, RATE_LIMITED, UNAUTHENTICATED.
 func (s *Service) Reauthenticate(ctx context.Context, actor access.Actor, sessionToken string, password secret.String, ip netip.Addr) (secret.String, *Session, error) {
-	if actor.UserID == "" {
-		return "", nil, fault.Unauthenticated()
+	if err := asPerson(actor); err != nil {
+		return "", nil, err
 	}
 	c := claim{email: foldEmail(actor.Email), network: throttleNetwork(ip), prefix: networkPrefix(ip)}
 	who, fresh, err := s.prove(ctx, &c, password)
@@ -369,8 +369,8 @@ func (s *Service) SignOut(ctx context.Context, token string) error {
 
 // EndSession ends one of the actor's own sessions. Error: NOT_FOUND.
 func (s *Service) EndSession(ctx context.Context, actor access.Actor, id ident.ID) error {
-	if actor.UserID == "" {
-		return fault.Unauthenticated()
+	if err := asPerson(actor); err != nil {
+		return err
 	}
 	if !id.Is(ident.Session) {
 		return fault.NotFound("sessionId")
@@ -385,8 +385,8 @@ func (s *Service) EndSession(ctx context.Context, actor access.Actor, id ident.I
 // EndOtherSessions ends all of the actor's sessions but the one it acts in,
 // and counts them.
 func (s *Service) EndOtherSessions(ctx context.Context, actor access.Actor) (int, error) {
-	if actor.UserID == "" {
-		return 0, fault.Unauthenticated()
+	if err := asPerson(actor); err != nil {
+		return 0, err
 	}
 	return s.end(ctx, actor, actor.UserID, actor.SessionID, "")
 }
@@ -395,6 +395,9 @@ func (s *Service) EndOtherSessions(ctx context.Context, actor access.Actor) (int
 // counts the sessions. Errors: ROLE_REQUIRED, NOT_FOUND.
 func (s *Service) EndUserSessions(ctx context.Context, actor access.Actor, userID ident.ID) (int, error) {
 	if err := actor.Require(access.PermUserManage); err != nil {
+		return 0, err
+	}
+	if err := actor.RefuseToken(); err != nil {
 		return 0, err
 	}
 	return s.end(ctx, actor, userID, "", "")
@@ -689,7 +692,9 @@ func (s *Service) request(ctx context.Context, tx *database.Tx, template, folded
 }
 
 // ResetPassword sets a new password with a mailed link. It does not sign in,
-// ends all sessions and tells the user by mail (D6). Errors: NOT_FOUND,
+// ends all sessions and tells the user by mail (D6), and how many personal
+// tokens go on working: most resets are of a forgotten password and must not
+// stop programs. Errors: NOT_FOUND,
 // LINK_USED or LINK_EXPIRED at token, what is wrong with password,
 // RATE_LIMITED.
 func (s *Service) ResetPassword(ctx context.Context, token string, password secret.String, ip netip.Addr) error {
@@ -740,8 +745,8 @@ func (s *Service) ResetPassword(ctx context.Context, token string, password secr
 // mail. Errors: PASSWORD_WRONG at oldPassword, what is wrong with
 // newPassword, RATE_LIMITED, UNAUTHENTICATED.
 func (s *Service) ChangePassword(ctx context.Context, actor access.Actor, sessionToken string, old, next secret.String) (secret.String, error) {
-	if actor.UserID == "" {
-		return "", fault.Unauthenticated()
+	if err := asPerson(actor); err != nil {
+		return "", err
 	}
 	org, err := organizationByID(ctx, s.db.Read(), actor.OrganizationID)
 	if err != nil {
@@ -1128,9 +1133,9 @@ func (s *Service) SetUserRoles(ctx context.Context, actor access.Actor, in SetUs
 }
 
 // DisableUser bars a user of the actor's organization from signing in: all
-// sessions and links end at once. Errors: ROLE_REQUIRED, NOT_FOUND,
-// USER_STATE, SELF_DISABLE, ROLE_NOT_HELD for a user with roles beyond the
-// actor's own, LAST_ADMIN.
+// sessions, links and personal tokens end at once, for good. Errors:
+// ROLE_REQUIRED, NOT_FOUND, USER_STATE, SELF_DISABLE, ROLE_NOT_HELD for a user
+// with roles beyond the actor's own, LAST_ADMIN.
 func (s *Service) DisableUser(ctx context.Context, actor access.Actor, userID ident.ID) (*User, error) {
 	if err := actor.Require(access.PermUserManage); err != nil {
 		return nil, err
@@ -1151,6 +1156,9 @@ func (s *Service) DisableUser(ctx context.Context, actor access.Actor, userID id
 		}
 		user.Status = to
 		if _, err := endSessions(ctx, tx, user.ID, "", ""); err != nil {
+			return "", nil, err
+		}
+		if _, err := revokeTokens(ctx, tx, user.ID, actor.UserID, ""); err != nil {
 			return "", nil, err
 		}
 		return "user.disabled", []string{"status"}, killLinks(ctx, tx, user.ID)
@@ -1187,8 +1195,8 @@ func (s *Service) EnableUser(ctx context.Context, actor access.Actor, userID ide
 // UpdateProfile changes the actor's own names and language. Errors:
 // UNAUTHENTICATED, what is wrong with the input.
 func (s *Service) UpdateProfile(ctx context.Context, actor access.Actor, in UpdateProfileInput) (*User, error) {
-	if actor.UserID == "" {
-		return nil, fault.Unauthenticated()
+	if err := asPerson(actor); err != nil {
+		return nil, err
 	}
 	if err := in.Validate(); err != nil {
 		return nil, err
@@ -1349,6 +1357,11 @@ func (s *Service) ListUsers(ctx context.Context, actor access.Actor, args page.A
 func (s *Service) ListSessions(ctx context.Context, actor access.Actor) ([]*Session, error) {
 	if actor.UserID == "" {
 		return nil, fault.Unauthenticated()
+	}
+	if actor.ViaToken() {
+		if err := actor.Require(access.PermViewerRead); err != nil {
+			return nil, err
+		}
 	}
 	return liveSessions(ctx, s.db.Read(), actor.UserID, s.db.Now())
 }

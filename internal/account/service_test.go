@@ -446,7 +446,7 @@ func TestOverloadChargesNothing(t *testing.T) {
 		w.hasher.slots <- struct{}{}
 	}
 	for range 10 {
-		wantCode(t, w.try(w.global.Email, good, home), fault.CodeRateLimited)
+		wantCode(t, w.try(w.global.Email, good, home), fault.CodeBusy)
 	}
 	for range cap(w.hasher.slots) {
 		<-w.hasher.slots

@@ -91,10 +91,10 @@ func dotAtom(s string) bool {
 	for _, r := range s {
 		switch {
 		case r < utf8.RuneSelf:
-			if !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9') && !strings.ContainsRune(".!#$%&'*+-/=?^_`{|}~", r) {
+			if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".!#$%&'*+-/=?^_`{|}~", r) {
 				return false
 			}
-		case hidden(r) || !(unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r)):
+		case hidden(r), !unicode.In(r, unicode.L, unicode.M, unicode.Nd):
 			return false
 		}
 	}

@@ -144,7 +144,7 @@ func host(h string) bool {
 var (
 	dates   = regexp.MustCompile(`\b(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}\s?[-/–]\s?\d{4}|\d{1,2}:\d{2}(?::\d{2})?)\b`)
 	amounts = regexp.MustCompile(`\b\d{1,3}(?:[.,'’]\d{3}){1,2}(?:[.,]\d{1,2})?\b`)
-	numbers = regexp.MustCompile(`(?:\+|\b|\()\s?\d(?:[\s().\-–/·•]{0,3}\d){5,}`)
+	numbers = regexp.MustCompile(`(?:\+\s?|\(\s?|\b)\d(?:[\s().\-–/·•]{0,3}\d){5,}`)
 )
 
 // HasContactDetails reports whether a text names a way to reach somebody: a
@@ -156,25 +156,31 @@ func HasContactDetails(s string) bool {
 	}
 	s = digits(norm.NFKC.String(s))
 	s = dates.ReplaceAllString(s, " x ")
-	s = amounts.ReplaceAllStringFunc(s, func(a string) string {
-		if count(a) <= 8 && a[0] != '0' {
-			return " x "
-		}
-		return a
-	})
-	for _, m := range numbers.FindAllStringIndex(s, -1) {
-		n := s[m[0]:m[1]]
-		before, _ := utf8.DecodeLastRuneInString(s[:m[0]])
-		if unicode.IsLetter(before) && n[0] != '+' {
-			continue // a registration number such as IT01234567890
-		}
-		d := count(n)
+	s = withoutAmounts(s)
+	for _, n := range numbers.FindAllString(s, -1) {
 		first := strings.TrimLeft(n, "( ")
-		if d >= 9 || d >= 7 && (first[0] == '+' || first[0] == '0' || n[0] == '(') {
+		if d := count(n); d >= 9 || d >= 7 && (first[0] == '+' || first[0] == '0' || n[0] == '(') {
 			return true
 		}
 	}
 	return false
+}
+
+// withoutAmounts takes out numbers that are grouped by thousands and go on in
+// no other way.
+func withoutAmounts(s string) string {
+	var b strings.Builder
+	end := 0
+	for _, m := range amounts.FindAllStringIndex(s, -1) {
+		a, rest := s[m[0]:m[1]], s[m[1]:]
+		more := len(rest) > 1 && strings.ContainsRune(".,'", rune(rest[0])) && '0' <= rest[1] && rest[1] <= '9'
+		if more || count(a) > 8 || a[0] == '0' {
+			continue
+		}
+		b.WriteString(s[end:m[0]] + " x ")
+		end = m[1]
+	}
+	return b.String() + s[end:]
 }
 
 func count(s string) (n int) {
@@ -206,7 +212,7 @@ func digits(s string) string {
 func Fold(s string) string {
 	var b strings.Builder
 	space := false
-	for _, r := range norm.NFKD.String(cases.Fold().String(norm.NFKC.String(s))) {
+	for _, r := range norm.NFKD.String(strings.ToLower(cases.Fold().String(norm.NFKC.String(s)))) {
 		switch {
 		case 0x0300 <= r && r <= 0x036F, r == '.', r == '\'', r == '’', hidden(r):
 		case unicode.IsLetter(r), unicode.IsDigit(r), unicode.IsMark(r), unicode.IsNumber(r):

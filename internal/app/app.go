@@ -56,6 +56,7 @@ type App struct {
 	partners *partner.Service
 	invites  *invitation.Service
 	joined   *partnership.Service
+	audits   *audit.Service
 	workers  *workers.Server
 	registry *prometheus.Registry
 	handler  http.Handler
@@ -109,6 +110,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	a.invites = invitation.New(a.db, a.mailer, keys, a.accounts, invitation.Config{Life: cfg.InvitationLife, WaitingLife: cfg.WaitingLife,
 		DailyLimit: cfg.InvitationDay, RecipientLimit: cfg.RecipientMonth}, log)
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
+	a.audits = audit.New(a.db, log)
 	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency,
 		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry}); err != nil {
 		return nil, fmt.Errorf("the queue: %w", err)
@@ -233,11 +235,15 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.sendMail)
 	workers.Add(r, a.accounts.SendReset)
 	workers.Add(r, a.accounts.SendNotice)
+	workers.Add(r, a.accounts.TokenReminder)
 	workers.Add(r, a.accounts.Prune)
 	workers.Add(r, a.invites.Look)
 	workers.Add(r, a.invites.Scan)
 	workers.Add(r, a.invites.SendReminder)
 	workers.Add(r, a.joined.SendInvitation)
+	workers.Add(r, a.audits.SealEvents)
+	workers.Add(r, a.audits.ExportEvents)
+	workers.Add(r, a.audits.PruneExports)
 	workers.Add(r, a.pruneJobs)
 	return r
 }
@@ -247,6 +253,9 @@ func (a *App) periodic() []workers.Periodic {
 	return []workers.Periodic{
 		{Name: "invitation.scan", Every: 3 * time.Hour, Args: invitation.Scan{}, Options: low},
 		{Name: "account.prune", Every: 24 * time.Hour, Args: account.Prune{}, Options: low},
+		{Name: "audit.seal", Every: time.Hour, Args: audit.SealEvents{}, Options: low},
+		{Name: "audit.seal_all", Every: 24 * time.Hour, Args: audit.SealEvents{All: true}, Options: low},
+		{Name: "audit.prune_exports", Every: 24 * time.Hour, Args: audit.PruneExports{}, Options: low},
 		{Name: "outbox.prune", Every: 6 * time.Hour, Args: PruneJobs{}, Options: low},
 	}
 }

@@ -17,9 +17,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/config"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/seed"
 	"github.com/channelgraph/channelgraph/migrations"
 )
@@ -36,6 +38,8 @@ const usage = `channelgraph is a self-hosted partner center for a two-tier chann
   channelgraph migrate up|status     bring the database schema up to date, or list it
   channelgraph migrate unlock        free the lock that a killed migration left behind
   channelgraph user setup-link       a new link for the first operator
+  channelgraph audit verify          recompute the chain of seals over the audit; --from N begins at
+                                     a seal, --head N:HASH asks for one that a log has kept
   channelgraph config                every setting with its meaning and value
   channelgraph doctor                check database, Redis, SMTP and clock
   channelgraph healthy               ask the running process whether it is ready
@@ -52,7 +56,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 	}
 	command, rest := args[0], args[1:]
 	sub := ""
-	if (command == "migrate" || command == "user") && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+	if (command == "migrate" || command == "user" || command == "audit") && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
 		sub, rest = rest[0], rest[1:]
 	}
 	overrides := map[string]string{}
@@ -61,6 +65,15 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 	demo := false
 	if command == "serve" {
 		flags.BoolVar(&demo, "demo", false, "fill a demo world with an account for each role; development only")
+	}
+	var verify audit.VerifyOptions
+	if command == "audit" {
+		flags.Int64Var(&verify.From, "from", 0, "the first seal to recompute; the ones before it are taken as they stand")
+		flags.Func("head", "NUMBER:HASH of a seal that the chain must hold, as it was logged", func(v string) error {
+			h, err := audit.ParseHead(v)
+			verify.Head = &h
+			return err
+		})
 	}
 	for _, s := range config.Settings(func(string) string { return "" }, nil) {
 		name := strings.TrimPrefix(s.Name, config.Prefix)
@@ -99,6 +112,8 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 		return migrate(ctx, cfg, sub, out)
 	case "user setup-link":
 		return setupLink(ctx, cfg, log, out)
+	case "audit verify":
+		return verifyAudit(ctx, cfg, verify, out)
 	case "doctor ":
 		return Doctor(ctx, cfg, out)
 	case "healthy ":
@@ -108,11 +123,13 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 	return ErrUsage
 }
 
-// logger writes structured logs that carry the request id of their context.
+// logger writes structured logs that carry the request id of their context
+// and no token, wherever in a record one would stand.
 func logger(cfg *config.Config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel))
 	o := &slog.HandlerOptions{Level: level}
+	w = secret.Redactor(w)
 	var h slog.Handler = slog.NewTextHandler(w, o)
 	if cfg.LogFormat == "json" {
 		h = slog.NewJSONHandler(w, o)
@@ -261,6 +278,32 @@ func setupLink(ctx context.Context, cfg *config.Config, log *slog.Logger, out io
 		link = "there is an operator already; ask an operator admin for an invitation"
 	}
 	_, err = fmt.Fprintln(out, link)
+	return err
+}
+
+// verifyAudit recomputes the chain of seals; it changes nothing, so it may run
+// beside a process that serves.
+func verifyAudit(ctx context.Context, cfg *config.Config, o audit.VerifyOptions, out io.Writer) error {
+	db, err := database.Open(ctx, cfg.DatabaseURL, database.Options{MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	r, err := audit.Verify(ctx, db, o)
+	if err != nil {
+		return fmt.Errorf("verifying the audit: %w", err)
+	}
+	if r.Finding == nil {
+		_, err = fmt.Fprintf(out, "ok: %d seals, %d events, %d not sealed yet, %d sealed late\n", r.Seals, r.Events, r.Unsealed, r.Late)
+	} else {
+		_, err = fmt.Fprintf(out, "%s: %s; good before it: %d seals, %d events\n", r.Finding.Flaw, r.Finding, r.Seals, r.Events)
+	}
+	if r.Head.Number > 0 && err == nil {
+		_, err = fmt.Fprintf(out, "head %s\n", r.Head)
+	}
+	if r.Finding != nil && err == nil {
+		err = errors.New("the audit is not what was sealed")
+	}
 	return err
 }
 

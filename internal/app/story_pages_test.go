@@ -171,6 +171,17 @@ func filled(form *html.Node) (url.Values, map[string]bool) {
 	return values, names
 }
 
+// doHold keeps the page, doBack returns to it, as the button of the browser.
+func (s *story) doHold(*testscript.TestScript, bool, []string) error {
+	s.held = s.page
+	return nil
+}
+
+func (s *story) doBack(*testscript.TestScript, bool, []string) error {
+	s.page = s.held
+	return nil
+}
+
 // doSee looks for words in what is in front of the person.
 func (s *story) doSee(_ *testscript.TestScript, neg bool, args []string) error {
 	if strings.Contains(s.page.text, squeeze(args[0])) == neg {
@@ -303,7 +314,8 @@ func (s *story) unread(m map[string]any) ([]letter, []letter, error) {
 }
 
 // doMail waits for a mail and opens it: to=ADDRESS [subject=WORDS] [lang=it].
-// Its link and the code in it become $link and $code.
+// Its
+// link and the code in it become $link and $code, its Message-ID $messageid.
 func (s *story) doMail(ts *testscript.TestScript, _ bool, args []string) error {
 	m, err := pairs(ts, args)
 	if err != nil {
@@ -336,6 +348,7 @@ func (s *story) doMail(ts *testscript.TestScript, _ bool, args []string) error {
 		ts.Setenv("link", l.Links[0].URL)
 		ts.Setenv("code", l.Links[0].Token)
 	}
+	ts.Setenv("messageid", l.MessageID)
 	return nil
 }
 
@@ -436,6 +449,21 @@ func (s *story) doSMTP(_ *testscript.TestScript, _ bool, args []string) error {
 		return s.smtp.holding(n)
 	}
 	return fmt.Errorf("smtp cannot %s", args[0])
+}
+
+// doEveryone finds exactly one copy for each of N addresses: N ADDRESS, with %
+// for the number.
+func (s *story) doEveryone(ts *testscript.TestScript, _ bool, args []string) error {
+	var n int
+	if _, err := fmt.Sscan(args[0], &n); err != nil {
+		return err
+	}
+	for i := range n {
+		if err := s.doCopies(ts, false, []string{strings.ReplaceAll(args[1], "%", fmt.Sprint(i+1)), "1"}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // doCopies counts the copies of mails that the story's own server took for an

@@ -103,12 +103,13 @@ func (s *smtpServer) tell() {
 	s.more = make(chan struct{})
 }
 
-// pause holds a conversation at a point for as long as that is wanted.
-func (s *smtpServer) pause(at string) {
+// pause holds a conversation at a point for as long as that is wanted, and
+// tells whether it did.
+func (s *smtpServer) pause(at string) bool {
 	s.mu.Lock()
 	if s.hang != at {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.held++
 	start := s.start
@@ -116,9 +117,10 @@ func (s *smtpServer) pause(at string) {
 	s.mu.Unlock()
 	<-start
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.held--
 	s.tell()
-	s.mu.Unlock()
+	return true
 }
 
 // holding waits until n conversations hang.
@@ -171,7 +173,9 @@ func (c *smtpSession) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	c.s.pause("data")
+	if c.s.pause("data") {
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "not taken"}
+	}
 	m, err := mail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		return err

@@ -132,6 +132,10 @@ func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
+	return p.stopped()
+}
+
+func (p *process) stopped() error {
 	t := time.NewTimer(2 * patience)
 	defer t.Stop()
 	select {
@@ -244,6 +248,7 @@ type story struct {
 	last      answer
 	again     func() error // asks the last query once more
 	page      page
+	held      page
 }
 
 func newStory(env *testscript.Env) (*story, error) {

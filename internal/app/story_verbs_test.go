@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -46,6 +47,8 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("set", 1, -1, false, (*story).doSet)
 	add("start", 0, -1, true, (*story).doStart)
 	add("stop", 0, 0, false, (*story).doStop)
+	add("stopping", 0, 0, false, (*story).doStopping)
+	add("stopped", 0, 0, false, (*story).doStopped)
 	add("kill", 0, 0, false, (*story).doKill)
 	add("restart", 0, 0, false, (*story).doRestart)
 	add("work", 0, 0, false, (*story).doWork)
@@ -55,9 +58,23 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("refused", 1, 2, false, (*story).doRefused)
 	add("denied", 1, 2, false, (*story).doDenied)
 	add("expect", 1, 2, true, (*story).doExpect)
+	add("same", 2, 2, true, func(_ *story, _ *testscript.TestScript, neg bool, args []string) error {
+		if (args[0] == args[1]) == neg {
+			return fmt.Errorf("%s and %s", args[0], args[1])
+		}
+		return nil
+	})
 	add("more", 3, 3, false, (*story).doMore)
 	add("until", 2, 2, false, (*story).doUntil)
 	add("capture", 2, 2, false, (*story).doCapture)
+	add("codeof", 1, 1, false, (*story).doCodeOf)
+	add("long", 3, 4, false, doLong)
+	add("large", 2, 2, false, doLarge)
+	add("who", 1, 1, false, (*story).doWho)
+	add("setuplink", 0, 0, false, (*story).doSetupLink)
+	add("output", 1, 1, true, (*story).doOutput)
+	add("rows", 1, 1, false, (*story).doRows)
+	add("many", 3, 3, false, (*story).doMany)
 	add("answer", 0, 1, false, (*story).doAnswer)
 	add("race", 2, -1, false, (*story).doRace)
 	add("crowd", 2, -1, false, (*story).doCrowd)
@@ -68,6 +85,8 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("bounce", 1, 1, false, (*story).doBounce)
 	add("visit", 1, 1, false, (*story).doVisit)
 	add("submit", 1, -1, false, (*story).doSubmit)
+	add("hold", 0, 0, false, (*story).doHold)
+	add("back", 0, 0, false, (*story).doBack)
 	add("see", 1, 1, true, (*story).doSee)
 	add("source", 1, 1, true, (*story).doSource)
 	add("http", 2, -1, false, (*story).doHTTP)
@@ -77,6 +96,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("faults", 1, 2, false, (*story).doFaults)
 	add("smtp", 1, 2, false, (*story).doSMTP)
 	add("copies", 2, 2, false, (*story).doCopies)
+	add("everyone", 2, 2, false, (*story).doEveryone)
 	add("redis", 1, 1, false, (*story).doRedis)
 	add("jobs", 3, 3, false, (*story).doJobs)
 	add("log", 1, 2, true, (*story).doLog)
@@ -93,6 +113,9 @@ func pairs(ts *testscript.TestScript, args []string) (map[string]any, error) {
 			return nil, fmt.Errorf("%q is no name=value", a)
 		}
 		if raw, isJSON := strings.CutSuffix(name, ":"); isJSON {
+			if file, isFile := strings.CutPrefix(value, "@"); isFile {
+				value = fileOf(ts, file)
+			}
 			var v any
 			if err := json.Unmarshal([]byte(value), &v); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
@@ -160,6 +183,22 @@ func (s *story) doStop(*testscript.TestScript, bool, []string) error {
 	p := s.running
 	s.running = nil
 	err := p.stop()
+	s.keep(p)
+	return err
+}
+
+// doStopping tells the product to stop and does not wait, doStopped waits.
+func (s *story) doStopping(*testscript.TestScript, bool, []string) error {
+	if s.running == nil {
+		return errors.New("nothing runs")
+	}
+	return s.running.cmd.Process.Signal(syscall.SIGTERM)
+}
+
+func (s *story) doStopped(*testscript.TestScript, bool, []string) error {
+	p := s.running
+	s.running = nil
+	err := p.stopped()
 	s.keep(p)
 	return err
 }
@@ -357,10 +396,11 @@ func (s *story) doHTTP(ts *testscript.TestScript, _ bool, args []string) error {
 }
 
 func (s *story) doStatus(_ *testscript.TestScript, _ bool, args []string) error {
-	if got := strconv.Itoa(s.last.status); got != args[0] {
-		return fmt.Errorf("the answer was %s, not %s: %s", got, args[0], s.last.body)
+	ok, err := matches(strconv.Itoa(s.last.status), true, args[0])
+	if err == nil && !ok {
+		err = fmt.Errorf("the answer was %d, not %s: %s", s.last.status, args[0], s.last.body)
 	}
-	return nil
+	return err
 }
 
 // ---- GraphQL ----
@@ -474,7 +514,12 @@ func (s *story) doRefused(_ *testscript.TestScript, _ bool, args []string) error
 	}
 	want := strings.Split(args[0], ",")
 	slices.Sort(want)
-	if got := s.problems(); !slices.Equal(got, want) {
+	got := s.problems()
+	ok, err := matches(strings.Join(got, ","), true, strings.Join(want, ","))
+	if err != nil {
+		return err
+	}
+	if !ok {
 		return fmt.Errorf("refused with %v, not %v: %s", got, want, s.last.body)
 	}
 	if len(args) == 1 {
@@ -518,7 +563,7 @@ func (a answer) json() (any, error) {
 	return v, nil
 }
 
-// find follows a path: names, list indexes, # for the length of a list, and
+// find follows a path: names, list indexes, length of a list, and
 // [path=value] for the first element of which it is true.
 func find(v any, path string) (any, bool) {
 	for path != "" {
@@ -550,7 +595,7 @@ func find(v any, path string) (any, bool) {
 			}
 			v = next
 		case []any:
-			if step == "#" {
+			if step == "length" {
 				v = json.Number(strconv.Itoa(len(x)))
 				continue
 			}
@@ -674,6 +719,120 @@ func (s *story) doCapture(ts *testscript.TestScript, _ bool, args []string) erro
 	return nil
 }
 
+// doLong makes a variable of N times a text: N TEXT VARIABLE [END].
+func doLong(_ *story, ts *testscript.TestScript, _ bool, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	ts.Setenv(args[2], strings.Repeat(args[1], n)+strings.Join(args[3:], ""))
+	return nil
+}
+
+// doLarge writes a GraphQL request of N bytes and more into a file: N FILE.
+func doLarge(_ *story, ts *testscript.TestScript, _ bool, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(ts.MkAbs(args[1]), []byte(`{"query": "{ viewer { user { id } } }`+strings.Repeat(" ", n)+`"}`), 0o600)
+}
+
+// doWho lets somebody act with the session that is there, good or not.
+func (s *story) doWho(_ *testscript.TestScript, _ bool, args []string) error {
+	s.who = s.person(args[0])
+	return nil
+}
+
+var aSetupLink = regexp.MustCompile(`http://\S+/l/setup#(\S+)`)
+
+// doSetupLink reads the setup link that the start printed: $link and $code.
+func (s *story) doSetupLink(ts *testscript.TestScript, _ bool, _ []string) error {
+	out, _ := s.running.out.text()
+	m := aSetupLink.FindStringSubmatch(out)
+	if m == nil {
+		return fmt.Errorf("no setup link was printed: %s", out)
+	}
+	ts.Setenv("link", m[0])
+	ts.Setenv("code", m[1])
+	return nil
+}
+
+// doOutput looks for words in what the running process printed.
+func (s *story) doOutput(_ *testscript.TestScript, neg bool, args []string) error {
+	out, _ := s.running.out.text()
+	if strings.Contains(out, args[0]) == neg {
+		return fmt.Errorf("%q: %v in %s", args[0], !neg, out)
+	}
+	return nil
+}
+
+// doRows sums up every table, rows and versions, in a variable, so that two
+// moments can be compared.
+func (s *story) doRows(ts *testscript.TestScript, _ bool, args []string) error {
+	ctx := context.Background()
+	db, err := database.Open(ctx, s.databaseURL(), database.Options{MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	var sum []string
+	for _, table := range []string{"organization", "user_account", "session", "capability_link", "throttle", "mail_message", "audit_event",
+		"partner", "invitation", "invitation_link", "partnership", "partnership_link", "termination", "idempotency"} {
+		n, err := db.Read().NewSelect().Table(table).Count(ctx)
+		if err != nil {
+			return err
+		}
+		sum = append(sum, fmt.Sprintf("%s=%d", table, n))
+	}
+	for _, table := range []string{"user_account", "partner", "invitation", "partnership", "partnership_link", "termination"} {
+		var n int64
+		if err := db.Read().NewSelect().Table(table).ColumnExpr("coalesce(sum(version), 0)").Scan(ctx, &n); err != nil {
+			return err
+		}
+		sum = append(sum, fmt.Sprintf("%s.version=%d", table, n))
+	}
+	ts.Setenv(args[0], strings.Join(sum, " "))
+	return nil
+}
+
+// doCodeOf takes the code out of a link: the link itself, or the path of one
+// in the last answer.
+func (s *story) doCodeOf(ts *testscript.TestScript, _ bool, args []string) error {
+	link := args[0]
+	if !strings.Contains(link, "#") {
+		got, _, err := s.at(link)
+		if err != nil {
+			return err
+		}
+		link = show(got)
+	}
+	_, code, ok := strings.Cut(link, "#")
+	if !ok {
+		return fmt.Errorf("%s is no link with a code", link)
+	}
+	ts.Setenv("code", code)
+	return nil
+}
+
+// doMany writes a JSON list of N texts into a file, % being the number of each:
+// N TEXT FILE.
+func (s *story) doMany(ts *testscript.TestScript, _ bool, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = strings.ReplaceAll(args[1], "%", strconv.Itoa(i+1))
+	}
+	raw, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(ts.MkAbs(args[2]), raw, 0o600)
+}
+
 var (
 	anID     = regexp.MustCompile(`\b(?:org|usr|ses|lnk|par|inv|plk|psh|trm|job|msg|aud)_[0-9a-z]{26}\b`)
 	aToken   = regexp.MustCompile(`cg[a-z]_[A-Za-z0-9_-]{30,}`)
@@ -746,7 +905,7 @@ func (s *story) doRace(ts *testscript.TestScript, _ bool, args []string) error {
 }
 
 // doCrowd sends an operation many times at once: N [kill=M] OPERATION
-// name=value…, where # in a value is the number of the request. With kill=M
+// name=value…, where % in a value is the number of the request. With kill=M
 // the product is killed as soon as M answers are there.
 func (s *story) doCrowd(ts *testscript.TestScript, _ bool, args []string) error {
 	n, err := strconv.Atoi(args[0])
@@ -774,7 +933,7 @@ func (s *story) doCrowd(ts *testscript.TestScript, _ bool, args []string) error 
 		variables := map[string]any{}
 		for k, v := range all {
 			if text, ok := v.(string); ok {
-				v = strings.ReplaceAll(text, "#", strconv.Itoa(i+1))
+				v = strings.ReplaceAll(text, "%", strconv.Itoa(i+1))
 			}
 			variables[k] = v
 		}

@@ -1,6 +1,11 @@
 // Package audit owns the record of who did what to which thing, written in
-// the transaction of the act itself. It is append-only: the database refuses
+// the transaction of the act itself, the chain of seals that makes changing
+// it evident, and its export. It is append-only: the database refuses
 // changes. It never holds a value of a changed field, only its name.
+//
+// Invariant: every event is in at most one seal, and a seal once written
+// never changes; whoever can read an event by an export can read it in the
+// list, with the same columns.
 package audit
 
 import (
@@ -92,13 +97,57 @@ func Record(ctx context.Context, tx *database.Tx, actor access.Actor, act Act) e
 	return err
 }
 
-// Filter narrows a list of events.
+// Filter narrows a list of events; what is given together must all hold.
 type Filter struct {
 	Action   *string
 	TargetID *ident.ID
-	ActorID  *ident.ID
-	Since    *time.Time
-	Until    *time.Time
+	// ActorID is who acted. Who is bound to an organization finds only its
+	// own people by it: of others' acts it is not told who did them.
+	ActorID *ident.ID
+	// OrganizationID is whose audit is read: its own acts and those that
+	// concern it. For the operator; whoever else names another organization
+	// than the own finds nothing.
+	OrganizationID *ident.ID
+	Outcome        *Outcome
+	// Since is the first moment, Until the first one beyond.
+	Since *time.Time
+	Until *time.Time
+}
+
+// columns are where an event names an organization that may read it.
+var columns = []string{"audit_event.organization_id", "audit_event.target_organization_id"}
+
+// events selects what a scope shows of a filter, into rows.
+func (f Filter) events(db bun.IDB, scope access.Scope, rows any) *bun.SelectQuery {
+	q := db.NewSelect().Model(rows).ApplyQueryBuilder(scope.ByOrganization(columns...))
+	if f.Action != nil {
+		q = q.Where("audit_event.action = ?", *f.Action)
+	}
+	if f.TargetID != nil {
+		q = q.Where("audit_event.target_id = ?", *f.TargetID)
+	}
+	if f.ActorID != nil {
+		// The second condition is the index's own.
+		q = q.Where("audit_event.actor_id = ? AND audit_event.actor_id <> ''", *f.ActorID)
+		q = q.ApplyQueryBuilder(scope.ByOrganization("audit_event.organization_id"))
+	}
+	switch {
+	case f.OrganizationID == nil:
+	case !scope.All() && *f.OrganizationID != scope.Organization():
+		q = q.Where("1 = 0")
+	default:
+		q = q.Where("(audit_event.organization_id = ?0 OR audit_event.target_organization_id = ?0)", *f.OrganizationID)
+	}
+	if f.Outcome != nil {
+		q = q.Where("audit_event.outcome = ?", *f.Outcome)
+	}
+	if f.Since != nil {
+		q = q.Where("audit_event.at >= ?", *f.Since)
+	}
+	if f.Until != nil {
+		q = q.Where("audit_event.at < ?", *f.Until)
+	}
+	return q
 }
 
 // List is a page of the events that the actor may read, newest first.
@@ -111,31 +160,11 @@ func List(ctx context.Context, db *database.DB, actor access.Actor, args page.Ar
 	if err != nil {
 		return nil, err
 	}
-	base := func(rows any) *bun.SelectQuery {
-		q := db.Read().NewSelect().Model(rows).
-			ApplyQueryBuilder(actor.Scope().ByOrganization("audit_event.organization_id", "audit_event.target_organization_id"))
-		if f.Action != nil {
-			q = q.Where("audit_event.action = ?", *f.Action)
-		}
-		if f.TargetID != nil {
-			q = q.Where("audit_event.target_id = ?", *f.TargetID)
-		}
-		if f.ActorID != nil {
-			q = q.Where("audit_event.actor_id = ?", *f.ActorID)
-		}
-		if f.Since != nil {
-			q = q.Where("audit_event.at >= ?", *f.Since)
-		}
-		if f.Until != nil {
-			q = q.Where("audit_event.at < ?", *f.Until)
-		}
-		return q
-	}
 	var rows []*Event
-	if err := database.Keyset(base(&rows), pq, "audit_event.id").Scan(ctx); err != nil {
+	if err := database.Keyset(f.events(db.Read(), actor.Scope(), &rows), pq, "audit_event.id").Scan(ctx); err != nil {
 		return nil, err
 	}
 	return page.Build(pq, rows, func(e *Event) (any, ident.ID) { return e.At, e.ID }, func(ctx context.Context) (int, error) {
-		return database.CountCapped(ctx, db.Read(), base((*Event)(nil)))
+		return database.CountCapped(ctx, db.Read(), f.events(db.Read(), actor.Scope(), (*Event)(nil)))
 	}), nil
 }

@@ -19,7 +19,7 @@ func ByIDs(ctx context.Context, db *database.DB, actor access.Actor, ids []ident
 	}
 	var rows []*Event
 	err := db.Read().NewSelect().Model(&rows).Where("audit_event.id IN (?)", bun.List(ids)).
-		ApplyQueryBuilder(actor.Scope().ByOrganization("audit_event.organization_id", "audit_event.target_organization_id")).Scan(ctx)
+		ApplyQueryBuilder(actor.Scope().ByOrganization(columns...)).Scan(ctx)
 	for _, e := range rows {
 		out[e.ID] = e
 	}

@@ -257,11 +257,20 @@ func Settings(getenv func(string) string, overrides map[string]string) []Setting
 	return out
 }
 
-// mask hides a secret; of a URL only the user part is hidden.
+// mask hides a secret; of a URL the user part and passwords among the
+// parameters are hidden.
 func mask(v string) string {
 	if u, err := url.Parse(v); err == nil && u.Scheme != "" && u.Host+u.Path != "" {
 		if u.User != nil {
 			u.User = url.UserPassword("***", "***")
+		}
+		if q := u.Query(); len(q) > 0 {
+			for k := range q {
+				if strings.Contains(strings.ToLower(k), "pass") {
+					q.Set(k, "***")
+				}
+			}
+			u.RawQuery = q.Encode()
 		}
 		return u.Scheme + "://" + strings.TrimPrefix(strings.ReplaceAll(u.Redacted(), "%2A", "*"), u.Scheme+"://")
 	}
@@ -303,7 +312,7 @@ func (c *Config) Check() error {
 		if c.Demo {
 			refuse("--demo fills a demo world with known accounts; production refuses it")
 		}
-		if u.Scheme != "https" {
+		if u.Hostname() != "" && u.Scheme != "https" {
 			refuse("CHANNELGRAPH_PUBLIC_URL %q is not https; production sends sessions and links only over https", c.PublicURL)
 		}
 		if c.SMTPURL == "" {
@@ -319,7 +328,7 @@ func (c *Config) Check() error {
 		}
 		return errors.Join(errs...)
 	}
-	if !local(u.Hostname()) {
+	if h := u.Hostname(); h != "" && !local(h) {
 		refuse("CHANNELGRAPH_PUBLIC_URL %q is not local: development mode has a mailbox that everybody could read; set CHANNELGRAPH_ENV=production", c.PublicURL)
 	}
 	if host, _, ok := splitAddr(c.Addr); !ok {

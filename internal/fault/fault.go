@@ -42,6 +42,7 @@ const (
 	CodeUnauthenticated = "UNAUTHENTICATED"
 	CodeForbidden       = "FORBIDDEN"
 	CodeRateLimited     = "RATE_LIMITED"
+	CodeBusy            = "BUSY"
 	CodeBadUserInput    = "BAD_USER_INPUT"
 	CodeBadCursor       = "BAD_CURSOR"
 	CodeRoleRequired    = "ROLE_REQUIRED"
@@ -195,6 +196,11 @@ func Forbidden(reason string, params ...string) error {
 // Limited says that the caller has to wait.
 func Limited(after time.Duration) error {
 	return &Error{Kind: KindLimited, Code: CodeRateLimited, RetryAfter: after}
+}
+
+// Busy says that the house itself is at its limit and the caller may come back.
+func Busy(after time.Duration) error {
+	return &Error{Kind: KindLimited, Code: CodeBusy, RetryAfter: after}
 }
 
 func split(path string) []string {

@@ -28,6 +28,8 @@ const (
 	Job          = "job"
 	Mail         = "msg"
 	Audit        = "aud"
+	Token        = "tok"
+	Export       = "exp"
 )
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

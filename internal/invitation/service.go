@@ -108,13 +108,13 @@ func (s *Service) CheckRecipient(ctx context.Context, tx *database.Tx, k Kind, i
 	}
 	if open != nil {
 		if open.Live(tx.Now) {
-			return fault.Conflict("email", CodePending)
+			return fault.Conflict("", CodePending)
 		}
 		if err := s.expire(ctx, tx, open); err != nil {
 			return err
 		}
 	}
-	return s.checkLimits(ctx, tx, "email", inviter, folded)
+	return s.checkLimits(ctx, tx, "", inviter, folded)
 }
 
 func (s *Service) checkLimits(ctx context.Context, tx *database.Tx, path string, inviter ident.ID, folded string) error {

@@ -50,6 +50,9 @@ type attempt struct {
 	claim string
 	// probe says that this attempt finds out whether the server is back.
 	probe bool
+	// dotted says that the final dot is on its way: what follows is waited
+	// for.
+	dotted atomic.Bool
 }
 
 // Deliver makes one attempt at a message. It returns nil once the message is
@@ -261,7 +264,12 @@ func (m *Mailer) send(ctx context.Context, a *attempt) *failure {
 	beats := make(chan struct{})
 	go func() {
 		defer close(beats)
-		m.heartbeat(ctx, a, beat, func() { lost.Store(true); c.close() })
+		m.heartbeat(ctx, a, beat, func() {
+			lost.Store(true)
+			if !a.dotted.Load() {
+				c.close()
+			}
+		})
 	}()
 	reply, f := m.converse(ctx, a, c, raw, stop)
 	close(beat)
@@ -377,6 +385,7 @@ func (m *Mailer) converse(ctx context.Context, a *attempt, c *conn, raw []byte, 
 		}
 		return "", &failure{code: CodeLost, cause: err}
 	}
+	a.dotted.Store(true)
 	f = step(t.Dot, CodeRefused, w.Close)
 	if f == nil {
 		return masked("250 " + w.ServerResponse()), nil
@@ -403,15 +412,15 @@ func (m *Mailer) conclude(ctx context.Context, a *attempt, f *failure, h Hooks) 
 	ctx = context.WithoutCancel(ctx)
 	var o Outcome
 	var after time.Duration
-	stopped := false
+	accepted, stopped := f == nil, false
 	write := func(told bool) error {
 		return m.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
 			msg, err := lock(ctx, tx, "id", string(a.msg.ID))
 			if err != nil {
 				return err
 			}
-			if msg.Claim != a.claim && (f != nil || msg.State.Final()) {
-				stopped = true // another attempt has it; what it writes stands
+			stopped = msg.Claim != a.claim && (!accepted || msg.State.Final())
+			if stopped { // another attempt has it; what it writes stands
 				return nil
 			}
 			msg.ServerReply = a.msg.ServerReply

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"io"
-	"log"
 	"log/slog"
 	"maps"
 	"math/big"
@@ -163,7 +162,7 @@ func startServer(t *testing.T, secure bool, change func(*smtpServer)) *smtpServe
 		}
 		return x, nil
 	}))
-	srv.Domain, srv.EnableSMTPUTF8, srv.ErrorLog = "mx.test", !s.noUTF8, log.New(io.Discard, "", 0)
+	srv.Domain, srv.EnableSMTPUTF8, srv.ErrorLog = "mx.test", !s.noUTF8, slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	if secure {
 		srv.TLSConfig, s.cert = certificate(t)
 	}

@@ -13,8 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -151,7 +150,7 @@ func (m *Mailbox) Start(addr string) (string, error) {
 	m.srv.Domain, m.srv.EnableSMTPUTF8, m.srv.EnableDSN = "mailbox.localhost", true, true
 	m.srv.MaxMessageBytes, m.srv.MaxRecipients = maxSize, 100
 	m.srv.ReadTimeout, m.srv.WriteTimeout = 5*time.Minute, time.Minute
-	m.srv.ErrorLog = log.New(io.Discard, "", 0) // dropped connections are its daily bread
+	m.srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug) // dropped connections are its daily bread
 	m.done = make(chan struct{})
 	go func() { defer close(m.done); _ = m.srv.Serve(l) }()
 	return "smtp://" + l.Addr().String() + "?tls=none", nil

@@ -17,7 +17,7 @@ func NewestAbout(ctx context.Context, db *database.DB, scope access.Scope, subje
 	if len(subjects) == 0 {
 		return out, nil
 	}
-	newest := db.Read().NewSelect().TableExpr("job").ColumnExpr("max(job.id)").Where("job.subject_id IN (?)", bun.List(subjects)).
+	newest := db.Read().NewSelect().TableExpr("job").ColumnExpr("max(job.id)").Where("job.subject_id IN (?) AND job.subject_id <> ''", bun.List(subjects)).
 		ApplyQueryBuilder(visible(scope, false)).GroupExpr("job.subject_id")
 	var rows []*Job
 	if err := db.Read().NewSelect().Model(&rows).Where("job.id IN (?)", newest).Scan(ctx); err != nil {

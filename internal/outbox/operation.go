@@ -90,7 +90,7 @@ func (f Filter) apply(q *bun.SelectQuery) *bun.SelectQuery {
 		q = q.Where("job.kind = ?", *f.Kind)
 	}
 	if f.SubjectID != nil {
-		q = q.Where("job.subject_id = ?", *f.SubjectID)
+		q = q.Where("job.subject_id = ? AND job.subject_id <> ''", *f.SubjectID)
 	}
 	if f.State == nil {
 		return q

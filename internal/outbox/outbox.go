@@ -164,7 +164,7 @@ func Put(ctx context.Context, tx *database.Tx, args Args, opts ...Option) (*Job,
 // state it re-reads.
 func CancelAbout(ctx context.Context, tx *database.Tx, subject ident.ID, kinds ...string) error {
 	_, err := tx.NewUpdate().Model((*Job)(nil)).Set("state = ?", Cancelled).Set("finished_at = ?", tx.Now).
-		Where("subject_id = ?", subject).Where("kind IN (?)", bun.List(kinds)).
+		Where("subject_id = ? AND subject_id <> ''", subject).Where("kind IN (?)", bun.List(kinds)).
 		Where("state IN ('pending', 'queued')").Exec(ctx)
 	return err
 }

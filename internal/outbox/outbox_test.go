@@ -9,10 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/migrations"
 )
 
 type note struct{ N int }
@@ -630,4 +633,106 @@ func TestPrune(t *testing.T) {
 			t.Errorf("%s there: %v, %v", id, there, err)
 		}
 	}
+}
+
+// TestTheWaysToRowsAreIndexed keeps the engine's queries from reading the
+// whole table on SQLite, which takes a partial index only by its own words.
+func TestTheWaysToRowsAreIndexed(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	if db.Dialect() != database.SQLite {
+		db = dbtest.Open(t, "sqlite://"+sqliteCopy(t), database.NewClock(0))
+	}
+	seen := &plans{t: t, db: db}
+	ctx := t.Context()
+	db.Bun().AddQueryHook(seen) //nolint:staticcheck // a copy of the handle would not see the engine's statements
+	if r, ok := db.Read().(*bun.DB); ok && r != db.Bun() {
+		r.AddQueryHook(seen) //nolint:staticcheck // as above
+	}
+	subject := ident.New(ident.Invitation)
+	j := put(t, db, 1, Dedupe("k"), About(subject))
+	put(t, db, 1, Dedupe("k"))
+	r := handOver(t, db, j.ID)
+	if _, err := Extend(ctx, db, []*Run{r}, lease); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, db, r, errors.New("no"))
+	db.Clock().Advance(time.Minute)
+	handOver(t, db, j.ID)
+	db.Clock().Advance(time.Hour)
+	if _, err := Sweep(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	hs := claimAll(t, db)
+	if err := Return(ctx, db, hs); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Reoffer(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, db, handOver(t, db, j.ID), nil)
+	if _, err := NextDue(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Stats(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
+		return CancelAbout(ctx, tx, subject, "test.note")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Tick(ctx, db, "tidy", time.Hour, note{1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Prune(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen.queries) < 15 {
+		t.Fatalf("only %d statements seen", len(seen.queries))
+	}
+	for _, q := range seen.queries {
+		var plan []map[string]any
+		if err := db.Bun().NewRaw("EXPLAIN QUERY PLAN "+q).Scan(context.Background(), &plan); err != nil {
+			t.Errorf("%s: %v", q, err)
+		}
+		for _, step := range plan {
+			detail := fmt.Sprint(step["detail"])
+			if (detail == "SCAN job" || strings.HasPrefix(detail, "SCAN job ")) && !strings.Contains(detail, "USING") {
+				t.Errorf("reads the whole table: %s\n%s", detail, q)
+			}
+		}
+	}
+}
+
+// plans collects the statements about jobs.
+type plans struct {
+	t       *testing.T
+	db      *database.DB
+	mu      sync.Mutex
+	queries []string
+}
+
+func (p *plans) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (p *plans) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if strings.Contains(e.Query, "job") && !strings.HasPrefix(e.Query, "EXPLAIN") && !strings.HasPrefix(e.Query, "INSERT") {
+		p.queries = append(p.queries, e.Query)
+	}
+}
+
+func sqliteCopy(t *testing.T) string {
+	t.Helper()
+	path := t.TempDir() + "/plans.db"
+	db, err := database.Open(t.Context(), "sqlite://"+path, database.Options{Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := migrations.Up(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

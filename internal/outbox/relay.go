@@ -155,7 +155,9 @@ func queued(ctx context.Context, idb bun.IDB) (map[Queue]int, error) {
 		Queue Queue
 		N     int
 	}
-	err := idb.NewSelect().TableExpr("job").ColumnExpr("queue, count(*) AS n").Where("state = 'queued'").GroupExpr("queue").Scan(ctx, &rows)
+	err := idb.NewSelect().TableExpr("job").ColumnExpr("queue, count(*) AS n").
+		Where("state IN ('queued', 'running')").Where("state = 'queued'"). // SQLite finds the partial index by its own words
+		GroupExpr("queue").Scan(ctx, &rows)
 	out := map[Queue]int{}
 	for _, r := range rows {
 		out[r.Queue] = r.N
@@ -192,7 +194,8 @@ func Return(ctx context.Context, db *database.DB, jobs []Handover) error {
 func Reoffer(ctx context.Context, db *database.DB, queues ...Queue) (int, error) {
 	var n int64
 	err := db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
-		q := tx.NewUpdate().Table("job").Set("state = ?", Pending).Set("sweep_at = NULL").Where("state = ?", Queued)
+		q := tx.NewUpdate().Table("job").Set("state = ?", Pending).Set("sweep_at = NULL").
+			Where("state IN ('queued', 'running')").Where("state = ?", Queued)
 		if len(queues) > 0 {
 			q = q.Where("queue IN (?)", bun.List(queues))
 		}

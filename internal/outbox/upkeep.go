@@ -63,7 +63,7 @@ func Tick(ctx context.Context, db *database.DB, name string, every time.Duration
 		}
 		subject := ident.ID("tick:" + name)
 		var stale []ident.ID
-		if err := tx.Lock(tx.NewSelect().TableExpr("job").Column("id").Where("subject_id = ?", subject).
+		if err := tx.Lock(tx.NewSelect().TableExpr("job").Column("id").Where("subject_id = ? AND subject_id <> ''", subject).
 			Where("state IN ('pending', 'queued')").OrderExpr("due_at DESC")).Scan(ctx, &stale); err != nil {
 			return err
 		}

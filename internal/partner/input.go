@@ -150,15 +150,11 @@ func companyName(s string) (string, error) {
 // role mailbox (spec section 2).
 func companyEmail(s string) (string, error) {
 	a, err := address.Parse(s)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
-	case address.Webmail(a.Domain):
-		return "", fault.Invalid("", address.CodeEmailWebmail)
-	case address.Disposable(a.Domain):
-		return "", fault.Invalid("", address.CodeEmailDisposable)
-	case address.Role(a.Local):
-		return "", fault.Invalid("", address.CodeEmailRole)
+	}
+	if err := a.Company(); err != nil {
+		return "", err
 	}
 	return a.String(), nil
 }

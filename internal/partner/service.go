@@ -159,7 +159,10 @@ func (s *Service) RegisterTx(ctx context.Context, tx *database.Tx, actor access.
 	admin, op, err := s.accounts.AddUser(ctx, tx, actor, org, account.NewUser{Email: in.Admin.Email, FirstName: in.Admin.FirstName,
 		LastName: in.Admin.LastName, Locale: *in.Admin.Locale, Roles: []access.Role{access.GlobalAdmin, access.AdminAgent}, Password: password})
 	if err != nil {
-		return nil, problems.Merge("admin", err)
+		if err := problems.Merge("admin", err); err != nil {
+			return nil, err
+		}
+		return nil, problems.Err()
 	}
 	if err := audit.Record(ctx, tx, actor, audit.Act{Action: "partner.registered", TargetID: p.ID, TargetOrganizationID: org.ID}); err != nil {
 		return nil, err

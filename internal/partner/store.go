@@ -2,6 +2,7 @@ package partner
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -112,8 +113,9 @@ func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f
 			q = q.Where("partner.country = ?", *f.Country)
 		}
 		if f.Search != nil && *f.Search != "" {
-			q = q.Where("(? OR ?)", database.HasPrefix("partner.legal_name_folded", address.Fold(*f.Search)),
-				database.HasPrefix("partner.tenant_domain", address.Fold(*f.Search)))
+			// names are stored without their legal form, which people type
+			q = q.Where("(? OR partner.legal_name_folded = ? OR ?)", database.HasPrefix("partner.legal_name_folded", address.Fold(*f.Search)),
+				address.FoldCompany(*f.Search), database.HasPrefix("partner.tenant_domain", strings.ToLower(strings.TrimSpace(*f.Search))))
 		}
 		return q
 	}

@@ -2,7 +2,9 @@ package partnership
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -290,10 +292,10 @@ func (s *Service) ask(ctx context.Context, tx *database.Tx, actor access.Actor, 
 		return nil, p.Err()
 	}
 	if address.Webmail(to.Domain) {
-		p.Add(path, address.CodeEmailWebmail)
+		p.Add(path, address.CodeEmailWebmail, "domain", address.Unicode(to.Domain))
 	}
 	if address.Disposable(to.Domain) {
-		p.Add(path, address.CodeEmailDisposable)
+		p.Add(path, address.CodeEmailDisposable, "domain", address.Unicode(to.Domain))
 	}
 	if err := s.checkOwnHouse(ctx, tx, actor, to); err != nil {
 		if err := p.Merge(path, err); err != nil {
@@ -384,8 +386,12 @@ func (s *Service) RequestMany(ctx context.Context, actor access.Actor, in Reques
 				line.Invitation, line.Operation = sent.Invitation, sent.Operation
 				ids[lineKey(n, "invitation")], ids[lineKey(n, "operation")] = string(sent.Invitation.ID), string(sent.Operation.ID)
 			}
-			for _, q := range line.Problems {
-				ids[lineKey(n, "problem")] = q.Code
+			if len(line.Problems) > 0 {
+				raw, err := json.Marshal(line.Problems)
+				if err != nil {
+					return err
+				}
+				ids[lineKey(n, "problems")] = string(raw)
 			}
 			out = append(out, line)
 		}
@@ -417,8 +423,10 @@ func (s *Service) replayMany(ctx context.Context, tx *database.Tx, in RequestMan
 				return nil, err
 			}
 			line.Invitation, line.Operation = sent.Invitation, sent.Operation
-		} else if code := string(prior.ID(lineKey(n, "problem"))); code != "" {
-			line.Problems = fault.As(fault.Invalid(lineEmail(n), code)).Problems
+		} else if raw := prior.IDs[lineKey(n, "problems")]; raw != "" {
+			if err := json.Unmarshal([]byte(raw), &line.Problems); err != nil {
+				return nil, fmt.Errorf("reading a remembered result: %w", err)
+			}
 		}
 		out = append(out, line)
 	}

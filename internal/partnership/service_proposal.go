@@ -227,10 +227,13 @@ func (s *Service) target(ctx context.Context, tx *database.Tx, actor access.Acto
 }
 
 // mayAnswer proves that the actor is the one who answers for its company: a
-// reseller's Global admin, freshly signed in.
+// reseller's Global admin, in person and not by a token.
 func mayAnswer(actor access.Actor) error {
 	if actor.IsAnonymous() {
 		return fault.Unauthenticated()
+	}
+	if err := actor.RefuseToken(); err != nil {
+		return err
 	}
 	if actor.Kind == access.IndirectReseller {
 		return actor.Require(access.PermProviderAuthorize)
@@ -397,6 +400,9 @@ func (s *Service) AskForNewLink(ctx context.Context, actor access.Actor, code st
 // KeepWaiting notes that the recipient's company has to enroll first; the
 // invitation waits for it.
 func (s *Service) KeepWaiting(ctx context.Context, actor access.Actor, code string) error {
+	if err := actor.RefuseToken(); err != nil {
+		return err
+	}
 	return s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
 		p, err := s.find(ctx, tx, code)
 		if err != nil {

@@ -186,7 +186,8 @@ func list(ctx context.Context, db *database.DB, s access.Scope, owner ident.ID, 
 			q = q.Where("partnership.status IN (?)", bun.List(f.Status))
 		}
 		if f.Search != nil && *f.Search != "" {
-			q = q.Where("?", database.HasPrefix(side.theirName(), address.Fold(*f.Search)))
+			// names are stored without their legal form, which people type
+			q = q.Where("(? OR ? = ?)", database.HasPrefix(side.theirName(), address.Fold(*f.Search)), bun.Ident(side.theirName()), address.FoldCompany(*f.Search))
 		}
 		return q
 	}

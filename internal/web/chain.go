@@ -99,7 +99,7 @@ func (s *server) observed(next http.Handler) http.Handler {
 		}
 		s.Log.LogAttrs(ctx, level, "request", slog.String("method", metricMethod(r.Method)), slog.String("route", v.route),
 			slog.Int("status", rec.code()), slog.Duration("took", took), slog.Int64("bytes", rec.bytes),
-			slog.String("request", v.id), slog.String("user", string(v.actor.UserID)))
+			slog.String("request", v.id), slog.String("user", string(v.actor.UserID)), slog.String("token", string(v.actor.TokenID)))
 	})
 }
 
@@ -178,10 +178,15 @@ func (s *server) knownHost(next http.Handler) http.Handler {
 	})
 }
 
-// identify reads the session cookie and loads the actor as it is now.
+// identify reads the session cookie, or on the routes for programs a personal
+// token, and loads the actor as it is now.
 func (s *server) identify(r *http.Request) (*http.Request, error) {
 	v := visitOf(r)
-	if c, err := r.Cookie(s.cookie); err == nil && c.Value != "" {
+	if token, given := bearer(r.Header); given && takesBearer(r.URL.Path) {
+		if err := s.identifyToken(r, v, token); err != nil {
+			return r, err
+		}
+	} else if c, err := r.Cookie(s.cookie); err == nil && c.Value != "" {
 		v.token = c.Value
 		presence, session, err := s.Account.Authenticate(r.Context(), v.token)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
 )
@@ -31,6 +32,7 @@ const (
 	codeHost        = "UNKNOWN_HOST"
 	codeUnavailable = "UNAVAILABLE"
 	codeInternal    = "INTERNAL"
+	codeTwo         = "TWO_CREDENTIALS"
 )
 
 // requestError is a failure of the request itself, before any concept was
@@ -44,15 +46,17 @@ type requestError struct {
 func (e *requestError) Error() string { return e.code }
 
 var (
-	errBadJSON     = &requestError{status: http.StatusBadRequest, code: codeBadJSON}
-	errBadForm     = &requestError{status: http.StatusBadRequest, code: codeBadForm}
-	errMediaType   = &requestError{status: http.StatusUnsupportedMediaType, code: codeMediaType}
-	errTooLarge    = &requestError{status: http.StatusRequestEntityTooLarge, code: codeTooLarge}
-	errMethod      = &requestError{status: http.StatusMethodNotAllowed, code: codeMethod}
-	errNoRoute     = &requestError{status: http.StatusNotFound, code: codeNoRoute}
-	errCrossOrigin = &requestError{status: http.StatusForbidden, code: codeCrossOrigin}
-	errHost        = &requestError{status: http.StatusMisdirectedRequest, code: codeHost}
-	errTooFast     = &requestError{status: http.StatusTooManyRequests, code: fault.CodeRateLimited, after: time.Minute}
+	errBadJSON        = &requestError{status: http.StatusBadRequest, code: codeBadJSON}
+	errBadForm        = &requestError{status: http.StatusBadRequest, code: codeBadForm}
+	errMediaType      = &requestError{status: http.StatusUnsupportedMediaType, code: codeMediaType}
+	errTooLarge       = &requestError{status: http.StatusRequestEntityTooLarge, code: codeTooLarge}
+	errMethod         = &requestError{status: http.StatusMethodNotAllowed, code: codeMethod}
+	errNoRoute        = &requestError{status: http.StatusNotFound, code: codeNoRoute}
+	errCrossOrigin    = &requestError{status: http.StatusForbidden, code: codeCrossOrigin}
+	errHost           = &requestError{status: http.StatusMisdirectedRequest, code: codeHost}
+	errTwoCredentials = &requestError{status: http.StatusBadRequest, code: codeTwo}
+
+	errTooFast = &requestError{status: http.StatusTooManyRequests, code: fault.CodeRateLimited, after: time.Minute}
 )
 
 // shown is one failure as a caller reads it.
@@ -135,14 +139,30 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if f.status == 499 {
 		return
 	}
+	if len(f.errors) > 0 && f.errors[0].Code == account.CodeTokenInvalid {
+		w.Header().Set("WWW-Authenticate", challenge)
+	}
 	if f.status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close")
+	}
+	if strings.HasPrefix(r.URL.Path, "/graphql") {
+		writeJSON(w, f.status, map[string]any{"errors": f.asGraphQL(v.id)})
+		return
 	}
 	if v.json {
 		writeJSON(w, f.status, map[string]any{"errors": f.errors, "requestId": v.id})
 		return
 	}
 	s.failPage(w, r, f)
+}
+
+// asGraphQL are the errors in the form that clients of the API read.
+func (f *failure) asGraphQL(request string) []any {
+	out := make([]any, len(f.errors))
+	for i, e := range f.errors {
+		out[i] = map[string]any{"message": e.Message, "extensions": map[string]string{"code": e.Code, "requestId": request}}
+	}
+	return out
 }
 
 // failInternal answers a panic.
