@@ -33,12 +33,13 @@ build: ## bin/channelgraph, a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/channelgraph/channelgraph/internal/app.Version=$(VERSION)' -o bin/channelgraph ./cmd/channelgraph
 
 .PHONY: bench
-bench: ## every benchmark, on SQLite and in-process parts
-	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+bench: ## the figures as ratios within one run, on SQLite and again on PostgreSQL
+	go test -run '^$$' -bench 'Page|Statements|ColdStart' -benchtime=1x -timeout 30m ./internal/... ./graph/...
+	bash .ci/services.sh go test -run '^$$' -bench 'Page|Statements|ColdStart' -benchtime=1x -timeout 30m ./internal/... ./graph/...
 
 .PHONY: bench-jobs
-bench-jobs: ## the job benchmarks, on PostgreSQL and Redis
-	bash .ci/services.sh go test -run '^$$' -bench . -benchmem -timeout 30m ./workers/...
+bench-jobs: ## the job figures beside raw Asynq, on PostgreSQL and Redis
+	bash .ci/services.sh go test -run '^$$' -bench 'Mixed|Drain|Latency' -benchtime=1x -timeout 30m ./workers
 
 .PHONY: tools
 tools:

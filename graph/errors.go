@@ -73,7 +73,7 @@ func translate(ctx context.Context, log *slog.Logger, err error) *gqlerror.Error
 	text := func(code string, params map[string]string) string { return fault.Text(a.Locale, code, params) }
 	f := fault.As(err)
 	if f == nil {
-		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		if !errors.Is(ctx.Err(), context.Canceled) { // nobody waits for the answer any more
 			log.ErrorContext(ctx, "a field failed", "error", err, "path", graphql.GetPath(ctx).String(), "request_id", ident.Request(ctx))
 		}
 		return topLevel(codeInternal, text(codeInternal, nil))

@@ -289,6 +289,9 @@ const (
 	mutationCost = 10 // a transaction
 	countCost    = 5  // counting a list, up to 1,000 rows
 	listSize     = 10 // an unpaged list is taken to hold so many
+	// introspectionAlias is what an alias in introspection counts, since its
+	// answers are long
+	introspectionAlias = 5
 )
 
 type measuring struct {
@@ -354,11 +357,11 @@ func (m *measuring) field(f *ast.Field) size {
 	if f.Alias != f.Name {
 		s.aliases = 1
 	}
-	if f.Name == "__schema" || f.Name == "__type" { // bounded by a rule of validation
-		s.depth, s.cost = 1, 1
-		return s
-	}
 	in := m.selection(f.SelectionSet)
+	if f.Name == "__schema" || f.Name == "__type" {
+		// a rule of validation bounds its depth; what is left are copies of it
+		return size{depth: 1, cost: 1, aliases: times(plus(s.aliases, in.aliases), introspectionAlias)}
+	}
 	s.depth, s.aliases = in.depth+1, plus(s.aliases, in.aliases)
 	if len(f.SelectionSet) == 0 {
 		return s

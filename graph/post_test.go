@@ -166,6 +166,8 @@ func TestLimits(t *testing.T) {
 		"operator's wide page":   {otto, strings.ReplaceAll("{ a: X b: X c: X }", "X", wide[1 : len(wide)-1][1:]), "", ""},
 		"fragments that double":  {otto, doubling, codeDepth, "levels"},
 		"page beyond the bounds": {gina, "{ users(first: 1000000) { nodes { id } } }", "BAD_USER_INPUT", ""},
+		"introspection copied":   {gina, "{ __schema { " + times(7, "a%d: types { name }") + "} }", codeCost, "aliases"},
+		"introspection":          {gina, "{ __schema { types { fields { args { type { ofType { ofType { ofType { name } } } } } } } } }", "", ""},
 		"skipped root fields":    {gina, "{ " + times(10, "a%d: viewer { roles }") + "b: viewer @skip(if: true) { roles } }", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

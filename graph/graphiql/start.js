@@ -12,8 +12,8 @@
     });
     return answer.json();
   };
-  const first = `# Who is signed in, and what may that person do?
-# Ctrl-Enter runs the operation under the cursor; the book on the left is the schema.
+  const first = `# Who is signed in, and what may they do?
+# Ctrl-Enter runs it; the book shows the schema.
 query Viewer {
   viewer {
     user {

@@ -28,8 +28,8 @@ type Node any
 // UserErrorNode is any mutation's error.
 type UserErrorNode any
 
-// Names of the pages and their rows.
-type (
+// UserConnection and its like name the pages of lists and their rows.
+type ( //nolint:revive // the comment is of all of them
 	UserConnection        = page.Connection[*account.User]
 	UserEdge              = page.Edge[*account.User]
 	PartnerConnection     = page.Connection[*partner.Partner]
@@ -54,9 +54,10 @@ type UserError struct {
 	Code    string
 }
 
-// Errors of each mutation: the schema gives every one its own enum of codes,
-// Go gives them all the shape of UserError.
-type (
+// InviteUserError and its like are the errors of each mutation: the schema gives
+// every one an enum of codes of its own, Go gives them all the shape of
+// UserError.
+type ( //nolint:revive // the comment is of all of them
 	InviteUserError               UserError
 	ResendUserInvitationError     UserError
 	SetUserRolesError             UserError

@@ -152,10 +152,16 @@ func (w *world) work() (n int) {
 		var id struct {
 			RequestID ident.ID `json:"request_id"`
 		}
+		var token TokenReminder
 		if err := json.Unmarshal([]byte(run.Job.Payload), &id); err != nil {
 			w.t.Fatal(err)
 		}
+		if err := json.Unmarshal([]byte(run.Job.Payload), &token); err != nil {
+			w.t.Fatal(err)
+		}
 		switch h.Kind {
+		case TokenReminder{}.Kind():
+			err = w.TokenReminder(w.ctx, run, token)
 		case SendReset{}.Kind():
 			err = w.SendReset(w.ctx, run, SendReset(id))
 		case SendNotice{}.Kind():

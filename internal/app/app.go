@@ -299,10 +299,10 @@ func (a *App) hooks() outbox.Hooks {
 			return audit.Record(ctx, tx, actor, audit.Act{Action: action, TargetID: j.ID, TargetOrganizationID: j.OrganizationID, Changed: []string{"state"}})
 		},
 		OnCancel: map[string]hook{send: func(ctx context.Context, tx *database.Tx, j *outbox.Job) error {
-			return a.invites.Cancelled(ctx, tx, j.SubjectID)
+			return a.invites.Cancelled(ctx, tx, j)
 		}},
 		OnRetry: map[string]hook{send: func(ctx context.Context, tx *database.Tx, j *outbox.Job) error {
-			return a.invites.Retried(ctx, tx, j.SubjectID)
+			return a.invites.Retried(ctx, tx, j)
 		}},
 	}
 }

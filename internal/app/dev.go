@@ -50,6 +50,8 @@ func (a *App) devRoutes() map[string]http.Handler {
 	}
 	if a.mailbox != nil {
 		routes["GET /dev/mail"] = a.mailbox.JSON()
+		routes["DELETE /dev/mail"] = a.mailbox.JSON()
+		routes["GET /dev/mail/faults"] = a.mailbox.FaultsHandler()
 		routes["POST /dev/mail/faults"] = a.mailbox.FaultsHandler()
 	}
 	return routes

@@ -344,7 +344,7 @@ func (s *story) doMail(ts *testscript.TestScript, _ bool, args []string) error {
 	}
 	s.seen[l.ID] = true
 	s.page = page{source: l.HTML, text: squeeze(l.Subject + "\n" + l.Text), mail: &l}
-	if len(l.Links) > 0 {
+	if len(l.Links) > 0 && l.Links[0].Token != "" {
 		ts.Setenv("link", l.Links[0].URL)
 		ts.Setenv("code", l.Links[0].Token)
 	}

@@ -46,10 +46,10 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	add("set", 1, -1, false, (*story).doSet)
 	add("start", 0, -1, true, (*story).doStart)
-	add("stop", 0, 0, false, (*story).doStop)
+	add("shutdown", 0, 0, false, (*story).doStop)
 	add("stopping", 0, 0, false, (*story).doStopping)
 	add("stopped", 0, 0, false, (*story).doStopped)
-	add("kill", 0, 0, false, (*story).doKill)
+	add("kill-9", 0, 0, false, (*story).doKill)
 	add("restart", 0, 0, false, (*story).doRestart)
 	add("work", 0, 0, false, (*story).doWork)
 	add("as", 1, 2, true, (*story).doAs)
@@ -176,6 +176,7 @@ func (s *story) doStart(_ *testscript.TestScript, neg bool, args []string) error
 	return err
 }
 
+// doStop asks the product to end, which it must do well.
 func (s *story) doStop(*testscript.TestScript, bool, []string) error {
 	if s.running == nil {
 		return errors.New("nothing runs")
@@ -203,6 +204,7 @@ func (s *story) doStopped(*testscript.TestScript, bool, []string) error {
 	return err
 }
 
+// doKill ends the product without a word, as a power cut would.
 func (s *story) doKill(*testscript.TestScript, bool, []string) error {
 	if s.running == nil {
 		return errors.New("nothing runs")

@@ -41,8 +41,9 @@ type Seal struct {
 	LastAt      time.Time `bun:"last_at"`
 	LastEventID ident.ID  `bun:"last_event_id"`
 	EventCount  int       `bun:"event_count"`
-	// SettledAt is up to when events were taken: what is recorded for that
-	// time later on is late.
+	// SettledAt is up to when all events known were sealed, by this seal or
+	// former ones: what is recorded for that time later on is late. It never
+	// goes back.
 	SettledAt time.Time `bun:"settled_at"`
 	SealedAt  time.Time `bun:"sealed_at"`
 	// PreviousHash is the former seal's Hash, "" in the first one.
@@ -122,6 +123,12 @@ func (s *Service) seal(ctx context.Context, all bool) (int, error) {
 			next.Number, next.PreviousHash, settled = newest[0].Number+1, newest[0].Hash, newest[0].SettledAt
 		}
 		events, err := s.rested(ctx, next.SettledAt, after, all)
+		if len(events) == s.sealSize { // others of the last one's moment may follow
+			next.SettledAt = events[len(events)-1].At.Add(-time.Microsecond)
+		}
+		if next.SettledAt.Before(settled) {
+			next.SettledAt = settled
+		}
 		if err != nil {
 			return total, fmt.Errorf("reading events to seal: %w", err)
 		}

@@ -2,6 +2,7 @@ package invitation
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/access"
@@ -183,16 +184,26 @@ func (s *Service) Deliver(ctx context.Context, run *outbox.Run, id ident.ID, gen
 	return nil
 }
 
+// sentBy reports whether a send job is that of the invitation's newest link.
+// The job of a former one stays behind where it failed before a resend.
+func (i *Invitation) sentBy(j *outbox.Job) bool {
+	var of struct {
+		Generation int `json:"generation"`
+	}
+	return json.Unmarshal([]byte(j.Payload), &of) == nil && of.Generation == i.Generation
+}
+
 // Retried takes note that the failed operation which was to send an
 // invitation goes on: the same mail is tried again. A bounced address is not
-// tried again this way; it needs a new link.
-func (s *Service) Retried(ctx context.Context, tx *database.Tx, id ident.ID) error {
-	i, err := lock(ctx, tx, access.System("invitation").Scope(), id)
+// tried again this way; it needs a new link. Error: OPERATION_NOT_RETRYABLE,
+// also for the operation of a former link.
+func (s *Service) Retried(ctx context.Context, tx *database.Tx, j *outbox.Job) error {
+	i, err := lock(ctx, tx, access.System("invitation").Scope(), j.SubjectID)
 	if err != nil {
 		return err
 	}
 	next, ok := Status(""), false
-	if i != nil {
+	if i != nil && i.sentBy(j) {
 		next, ok = i.Status.Next(VerbRetry)
 	}
 	if !ok || !tx.Now.Before(i.ExpiresAt) {
@@ -261,10 +272,11 @@ func (s *Service) bounced(ctx context.Context, tx *database.Tx, m *mail.Message,
 }
 
 // Cancelled takes note that the operation which was to send an invitation has
-// been called off: the invitation is revoked.
-func (s *Service) Cancelled(ctx context.Context, tx *database.Tx, id ident.ID) error {
-	i, err := lock(ctx, tx, access.System("invitation").Scope(), id)
-	if err != nil || i == nil || i.Status != Queued {
+// been called off: the invitation is revoked, unless that was the operation
+// of a former link.
+func (s *Service) Cancelled(ctx context.Context, tx *database.Tx, j *outbox.Job) error {
+	i, err := lock(ctx, tx, access.System("invitation").Scope(), j.SubjectID)
+	if err != nil || i == nil || i.Status != Queued || !i.sentBy(j) {
 		return err
 	}
 	if err := s.close(ctx, tx, i, VerbRevoke, ""); err != nil {

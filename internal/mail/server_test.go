@@ -173,7 +173,7 @@ func startServer(t *testing.T, secure bool, change func(*smtpServer)) *smtpServe
 	s.addr = l.Addr().String()
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close(); <-done })
+	t.Cleanup(func() { _ = srv.Close(); _ = l.Close(); <-done })
 	return s
 }
 

@@ -40,6 +40,7 @@ type Mailbox struct {
 	clock  func() time.Time
 	path   string
 	bounce func(ctx context.Context, raw []byte) error
+	listen net.Listener
 	srv    *smtp.Server
 	done   chan struct{}
 
@@ -151,7 +152,7 @@ func (m *Mailbox) Start(addr string) (string, error) {
 	m.srv.MaxMessageBytes, m.srv.MaxRecipients = maxSize, 100
 	m.srv.ReadTimeout, m.srv.WriteTimeout = 5*time.Minute, time.Minute
 	m.srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug) // dropped connections are its daily bread
-	m.done = make(chan struct{})
+	m.listen, m.done = l, make(chan struct{})
 	go func() { defer close(m.done); _ = m.srv.Serve(l) }()
 	return "smtp://" + l.Addr().String() + "?tls=none", nil
 }
@@ -160,6 +161,7 @@ func (m *Mailbox) Start(addr string) (string, error) {
 func (m *Mailbox) Close() error {
 	if m.srv != nil {
 		_ = m.srv.Close()
+		_ = m.listen.Close() // the server does not know it yet where it has just been started
 		<-m.done
 	}
 	m.mu.Lock()

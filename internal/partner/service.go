@@ -149,6 +149,9 @@ func (s *Service) RegisterTx(ctx context.Context, tx *database.Tx, actor access.
 	}
 	org, err := s.accounts.Found(ctx, tx, actor, account.NewOrganization{Kind: in.Kind, Name: in.LegalName, Domain: in.TenantDomain,
 		Country: c.Code, Locale: *in.Admin.Locale})
+	if fault.Is(err, account.CodeDomainNotFree) { // two registrations at the same moment
+		return nil, fault.Invalid("tenantDomain", CodeDuplicate)
+	}
 	if err != nil {
 		return nil, err
 	}

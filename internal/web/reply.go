@@ -55,8 +55,7 @@ var (
 	errCrossOrigin    = &requestError{status: http.StatusForbidden, code: codeCrossOrigin}
 	errHost           = &requestError{status: http.StatusMisdirectedRequest, code: codeHost}
 	errTwoCredentials = &requestError{status: http.StatusBadRequest, code: codeTwo}
-
-	errTooFast = &requestError{status: http.StatusTooManyRequests, code: fault.CodeRateLimited, after: time.Minute}
+	errTooFast        = &requestError{status: http.StatusTooManyRequests, code: fault.CodeRateLimited, after: time.Minute}
 )
 
 // shown is one failure as a caller reads it.
