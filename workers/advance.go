@@ -48,6 +48,12 @@ func (s *Server) Drain(ctx context.Context) error {
 // back.
 func (s *Server) Advance(ctx context.Context, clock *database.Clock, d time.Duration) error {
 	target := clock.Now().Add(d)
+	var upkeep []string
+	for _, p := range s.o.Periodic {
+		if p.Upkeep {
+			upkeep = append(upkeep, p.Args.Kind())
+		}
+	}
 	for {
 		if err := s.schedule(ctx); err != nil {
 			return err
@@ -55,7 +61,7 @@ func (s *Server) Advance(ctx context.Context, clock *database.Clock, d time.Dura
 		if err := s.Drain(ctx); err != nil {
 			return err
 		}
-		o, err := outbox.NextDue(ctx, s.db)
+		o, err := outbox.NextDue(ctx, s.db, upkeep...)
 		if err != nil {
 			return err
 		}

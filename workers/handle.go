@@ -94,8 +94,8 @@ func (s *Server) process(ctx context.Context, _ *asynq.Task) error {
 
 func (s *Server) perform(run *outbox.Run) {
 	j := &run.Job
-	log := s.log.With("job", j.ID, "kind", j.Kind, "request", j.RequestID, "attempt", j.Attempt)
-	ctx := ident.WithRequest(s.runContext(run), j.RequestID)
+	log := s.log.With("job", j.ID, "kind", j.Kind, "attempt", j.Attempt)
+	ctx := s.runContext(run)
 	began := time.Now()
 	err := s.call(ctx, log, run)
 	s.metrics.durations.WithLabelValues(s.label(j.Kind)).Observe(time.Since(began).Seconds())
@@ -112,11 +112,11 @@ func (s *Server) call(ctx context.Context, log *slog.Logger, run *outbox.Run) (e
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			log.Error("a job panicked", "stack", string(debug.Stack()))
+			log.ErrorContext(ctx, "a job panicked", "stack", string(debug.Stack()))
 			err = fault.GiveUp(outbox.CodePanic, fmt.Errorf("panic: %v", p))
 		}
 	}()
-	log.Debug("job begins")
+	log.DebugContext(ctx, "job begins")
 	return h(ctx, run)
 }
 
@@ -137,26 +137,27 @@ func (s *Server) endBatch(batch []*outbox.Ending) {
 		return
 	}
 	for _, e := range batch {
-		s.leave(e.Run)
+		ctx, span := s.leave(e.Run)
 		j := &e.Run.Job
-		log := s.log.With("job", j.ID, "kind", j.Kind, "request", j.RequestID, "attempt", j.Attempt)
+		log := s.log.With("job", j.ID, "kind", j.Kind, "attempt", j.Attempt)
 		outcome := "lost"
 		switch {
 		case err != nil:
-			log.Error("a job's outcome could not be written", "error", err)
+			log.ErrorContext(ctx, "a job's outcome could not be written", "error", err)
 		case e.State == outbox.Done:
 			outcome = "done"
-			log.Debug("job done")
+			log.DebugContext(ctx, "job done")
 		case e.State == outbox.Pending:
 			outcome = "retried"
-			log.Warn("job will be tried again", "error", outbox.Mask(e.Err.Error()))
+			log.WarnContext(ctx, "job will be tried again", "error", outbox.Mask(e.Err.Error()))
 		case e.State == outbox.Dead:
 			outcome = "dead"
-			log.Error("job has failed for good", "error", outbox.Mask(e.Err.Error()))
+			log.ErrorContext(ctx, "job has failed for good", "error", outbox.Mask(e.Err.Error()))
 		default:
-			log.Warn("job was taken by another worker meanwhile")
+			log.WarnContext(ctx, "job was taken by another worker meanwhile")
 		}
 		s.metrics.outcomes.WithLabelValues(s.label(j.Kind), outcome).Inc()
+		concluded(span, outcome, e.Err)
 	}
 	s.signal()
 }

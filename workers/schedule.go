@@ -17,6 +17,9 @@ type Periodic struct {
 	Args  outbox.Args
 	// Options are the job's, such as its queue.
 	Options []outbox.Option
+	// Upkeep is work whose exact moment matters to nobody: Advance does not
+	// stop for it and does it where it stops anyway.
+	Upkeep bool
 }
 
 // schedule makes sure that the coming moment of each periodic work has its

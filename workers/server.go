@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/channelgraph/channelgraph/internal/database"
@@ -44,6 +45,8 @@ type Options struct {
 	// Logger is slog.Default where nil; Metrics may be nil.
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
+	// Tracer makes a span for each attempt; nil makes none.
+	Tracer trace.TracerProvider
 }
 
 // Server relays and performs jobs. Start it once, stop it once.
@@ -85,6 +88,7 @@ type Server struct {
 type running struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	span   trace.Span
 }
 
 var setRedisLog sync.Once
@@ -221,7 +225,7 @@ func (s *Server) heartbeat(ctx context.Context) {
 			x, still := s.running[r]
 			s.mu.Unlock()
 			if still && !r.Finished() {
-				s.log.Warn("a job was given to another worker while it ran here", "job", r.Job.ID, "kind", r.Job.Kind)
+				s.log.WarnContext(x.ctx, "a job was given to another worker while it ran here", "job", r.Job.ID, "kind", r.Job.Kind)
 				x.cancel(errLeaseLost)
 			}
 		}
@@ -229,10 +233,11 @@ func (s *Server) heartbeat(ctx context.Context) {
 }
 
 func (s *Server) enter(run *outbox.Run) {
-	ctx, cancel := context.WithCancelCause(s.work)
+	ctx, span := s.attempt(&run.Job)
+	ctx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running[run] = running{ctx, cancel}
+	s.running[run] = running{ctx, cancel, span}
 }
 
 func (s *Server) runContext(run *outbox.Run) context.Context {
@@ -241,13 +246,18 @@ func (s *Server) runContext(run *outbox.Run) context.Context {
 	return s.running[run].ctx
 }
 
-func (s *Server) leave(run *outbox.Run) {
+// leave forgets a run and gives back its context, for what is left to say, and
+// its span, for the caller to end.
+func (s *Server) leave(run *outbox.Run) (context.Context, trace.Span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x, ok := s.running[run]; ok {
-		x.cancel(nil)
-		delete(s.running, run)
+	x, ok := s.running[run]
+	if !ok {
+		return s.flush, trace.SpanFromContext(s.flush)
 	}
+	x.cancel(nil)
+	delete(s.running, run)
+	return x.ctx, x.span
 }
 
 func (s *Server) inFlight() int {

@@ -28,22 +28,36 @@ type Node any
 // UserErrorNode is any mutation's error.
 type UserErrorNode any
 
-// UserConnection and its like name the pages of lists and their rows.
-type ( //nolint:revive // the comment is of all of them
-	UserConnection        = page.Connection[*account.User]
-	UserEdge              = page.Edge[*account.User]
-	PartnerConnection     = page.Connection[*partner.Partner]
-	PartnerEdge           = page.Edge[*partner.Partner]
-	InvitationConnection  = page.Connection[*invitation.Invitation]
-	InvitationEdge        = page.Edge[*invitation.Invitation]
+// Names of the pages of lists and of their rows.
+type (
+	// UserConnection is a page of users.
+	UserConnection = page.Connection[*account.User]
+	// UserEdge is a row of a page of users.
+	UserEdge = page.Edge[*account.User]
+	// PartnerConnection is a page of partners.
+	PartnerConnection = page.Connection[*partner.Partner]
+	// PartnerEdge is a row of a page of partners.
+	PartnerEdge = page.Edge[*partner.Partner]
+	// InvitationConnection is a page of invitations.
+	InvitationConnection = page.Connection[*invitation.Invitation]
+	// InvitationEdge is a row of a page of invitations.
+	InvitationEdge = page.Edge[*invitation.Invitation]
+	// PartnershipConnection is a page of partnerships.
 	PartnershipConnection = page.Connection[*partnership.Partnership]
-	PartnershipEdge       = page.Edge[*partnership.Partnership]
+	// PartnershipEdge is a row of a page of partnerships.
+	PartnershipEdge = page.Edge[*partnership.Partnership]
+	// TerminationConnection is a page of requests to end a partnership.
 	TerminationConnection = page.Connection[*partnership.Termination]
-	TerminationEdge       = page.Edge[*partnership.Termination]
-	OperationConnection   = page.Connection[*outbox.Job]
-	OperationEdge         = page.Edge[*outbox.Job]
-	AuditEventConnection  = page.Connection[*audit.Event]
-	AuditEventEdge        = page.Edge[*audit.Event]
+	// TerminationEdge is a row of a page of requests to end a partnership.
+	TerminationEdge = page.Edge[*partnership.Termination]
+	// OperationConnection is a page of operations.
+	OperationConnection = page.Connection[*outbox.Job]
+	// OperationEdge is a row of a page of operations.
+	OperationEdge = page.Edge[*outbox.Job]
+	// AuditEventConnection is a page of audit events.
+	AuditEventConnection = page.Connection[*audit.Event]
+	// AuditEventEdge is a row of a page of audit events.
+	AuditEventEdge = page.Edge[*audit.Event]
 )
 
 // UserError is one reason why a mutation did nothing, and the shape of every
@@ -54,38 +68,65 @@ type UserError struct {
 	Code    string
 }
 
-// InviteUserError and its like are the errors of each mutation: the schema gives
-// every one an enum of codes of its own, Go gives them all the shape of
-// UserError.
-type ( //nolint:revive // the comment is of all of them
-	InviteUserError               UserError
-	ResendUserInvitationError     UserError
-	SetUserRolesError             UserError
-	DisableUserError              UserError
-	EnableUserError               UserError
-	UpdateProfileError            UserError
-	EndSessionError               UserError
-	EndOtherSessionsError         UserError
-	EndUserSessionsError          UserError
-	RegisterPartnerError          UserError
-	DeclareAffiliatesError        UserError
-	ResendInvitationError         UserError
-	RevokeInvitationError         UserError
-	CancelOperationError          UserError
-	RetryOperationError           UserError
-	RequestPartnershipError       UserError
-	RequestPartnershipsError      UserError
-	RotatePartnershipLinkError    UserError
+// Errors of the mutations: the schema gives every one an enum of codes of its
+// own, Go gives them all the shape of UserError.
+type (
+	// InviteUserError is why inviteUser did nothing.
+	InviteUserError UserError
+	// ResendUserInvitationError is why resendUserInvitation did nothing.
+	ResendUserInvitationError UserError
+	// SetUserRolesError is why setUserRoles did nothing.
+	SetUserRolesError UserError
+	// DisableUserError is why disableUser did nothing.
+	DisableUserError UserError
+	// EnableUserError is why enableUser did nothing.
+	EnableUserError UserError
+	// UpdateProfileError is why updateProfile did nothing.
+	UpdateProfileError UserError
+	// EndSessionError is why endSession did nothing.
+	EndSessionError UserError
+	// EndOtherSessionsError is why endOtherSessions did nothing.
+	EndOtherSessionsError UserError
+	// EndUserSessionsError is why endUserSessions did nothing.
+	EndUserSessionsError UserError
+	// RegisterPartnerError is why registerPartner did nothing.
+	RegisterPartnerError UserError
+	// DeclareAffiliatesError is why declareAffiliates did nothing.
+	DeclareAffiliatesError UserError
+	// ResendInvitationError is why resendInvitation did nothing.
+	ResendInvitationError UserError
+	// RevokeInvitationError is why revokeInvitation did nothing.
+	RevokeInvitationError UserError
+	// CancelOperationError is why cancelOperation did nothing.
+	CancelOperationError UserError
+	// RetryOperationError is why retryOperation did nothing.
+	RetryOperationError UserError
+	// RequestPartnershipError is why requestPartnership did nothing.
+	RequestPartnershipError UserError
+	// RequestPartnershipsError is why requestPartnerships did nothing.
+	RequestPartnershipsError UserError
+	// RotatePartnershipLinkError is why rotatePartnershipLink did nothing.
+	RotatePartnershipLinkError UserError
+	// SetPartnershipLinkPausedError is why setPartnershipLinkPaused did nothing.
 	SetPartnershipLinkPausedError UserError
-	AuthorizeProviderError        UserError
-	DeclineInvitationError        UserError
-	RequestNewLinkError           UserError
-	KeepInvitationWaitingError    UserError
-	WithdrawAdminAccessError      UserError
-	RequestTerminationError       UserError
-	WithdrawTerminationError      UserError
-	CompleteTerminationError      UserError
-	RefuseTerminationError        UserError
+	// AuthorizeProviderError is why authorizeProvider did nothing.
+	AuthorizeProviderError UserError
+	// DeclineInvitationError is why declineInvitation did nothing.
+	DeclineInvitationError UserError
+	// RequestNewLinkError is why requestNewLink did nothing.
+	RequestNewLinkError UserError
+	// KeepInvitationWaitingError is why keepInvitationWaiting did nothing.
+	KeepInvitationWaitingError UserError
+	// WithdrawAdminAccessError is why withdrawAdminAccess did nothing.
+	WithdrawAdminAccessError UserError
+	// RequestTerminationError is why requestTermination did nothing.
+	RequestTerminationError UserError
+	// WithdrawTerminationError is why withdrawTermination did nothing.
+	WithdrawTerminationError UserError
+	// CompleteTerminationError is why completeTermination did nothing.
+	CompleteTerminationError UserError
+	// RefuseTerminationError is why refuseTermination did nothing.
+	RefuseTerminationError UserError
 )
 
 // MarshalTime writes a moment in UTC with microseconds.

@@ -1,13 +1,14 @@
 // Package account owns organizations, their users and roles, and the ways in:
-// passwords, sessions, and the mailed links that set them up (security
-// decisions D1 to D6, D10 to D12). It never stores a password or a token in
-// clear, never says whether an address is known to a stranger, and never
-// decides anything about partners or their relationships.
+// passwords, sessions, personal tokens for programs, and the mailed links that
+// set them up (security decisions D1 to D6, D9 to D12). It never stores a
+// password or a token in clear, never says whether an address is known to a
+// stranger, and never decides anything about partners or their relationships.
 //
 // Invariant: every organization that has an administrator keeps an active
-// one, nobody gives or takes a role beyond their own, and a session ends at
+// one, nobody gives or takes a role beyond their own, a session ends at
 // the latest when its user's password changes, roles change by another's
-// hand, or the user is disabled.
+// hand, or the user is disabled, and a personal token never does more than
+// its user may at that moment.
 package account
 
 import (
@@ -179,6 +180,34 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// Token is a personal token: it lets a program act as its user, never more
+// than the user may, and only within its scopes (security decision D9).
+type Token struct {
+	bun.BaseModel  `bun:"table:personal_token,alias:personal_token"`
+	ID             ident.ID `bun:"id,pk"`
+	UserID         ident.ID `bun:"user_id"`
+	OrganizationID ident.ID `bun:"organization_id"`
+	// Name says what the token is for; among a user's live tokens it is
+	// unique, compared as NameFolded.
+	Name       string `bun:"name"`
+	NameFolded string `bun:"name_folded"`
+	// TokenHash is the SHA-256 of the token; the token itself is nowhere.
+	TokenHash string `bun:"token_hash"`
+	// Scopes bound what the token may do: it can do what stands here and its
+	// user's roles allow at that moment.
+	Scopes []access.Permission `bun:"scopes,type:jsonb"`
+	// Networks are those that the token works from, in CIDR notation; from
+	// everywhere where there are none.
+	Networks  []string  `bun:"networks,type:jsonb"`
+	CreatedAt time.Time `bun:"created_at"`
+	ExpiresAt time.Time `bun:"expires_at"`
+	// LastUsedAt is when the token last worked, to the minute.
+	LastUsedAt *time.Time `bun:"last_used_at"`
+	RevokedAt  *time.Time `bun:"revoked_at"`
+	// RevokedByID is the user who revoked the token, "" while it is not.
+	RevokedByID ident.ID `bun:"revoked_by_id"`
 }
 
 // Purpose is the one act that a mailed capability link allows (D10).

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -82,7 +83,7 @@ func (s *Service) CreateToken(ctx context.Context, actor access.Actor, in Create
 		if user == nil || user.Status != Active {
 			return fault.Unauthenticated()
 		}
-		token = &Token{ID: ident.New(ident.Token), UserID: user.ID, OrganizationID: user.OrganizationID, Name: in.Name, NameFolded: foldToken(in.Name),
+		token = &Token{ID: ident.New(ident.Token), UserID: user.ID, OrganizationID: user.OrganizationID, Name: in.Name, NameFolded: address.Fold(in.Name),
 			TokenHash: secret.Hash(value.Reveal()), Scopes: in.Scopes, Networks: in.Networks, CreatedAt: tx.Now,
 			ExpiresAt: tx.Now.Add(time.Duration(*in.ExpiresInDays) * 24 * time.Hour)}
 		live, err := liveTokens(ctx, tx, user.ID, tx.Now)
@@ -200,7 +201,7 @@ func (s *Service) AuthenticateToken(ctx context.Context, token string, ip netip.
 		return access.Presence{}, nil, err
 	}
 	now := s.db.Now()
-	if f == nil || f.Status != Active || f.State(now) != TokenActive  {
+	if f == nil || f.Status != Active || f.State(now) != TokenActive || !f.from(ip) {
 		if err := s.chargeToken(ctx, ip, now); err != nil {
 			return access.Presence{}, nil, err
 		}

@@ -7,10 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/channelgraph/channelgraph/internal/access"
-	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 )
@@ -44,34 +41,6 @@ const (
 	CodeScopeUnknown   = "SCOPE_UNKNOWN"
 	CodeScopeNotHeld   = "SCOPE_NOT_HELD"
 )
-
-// Token is a personal token: it lets a program act as its user, never more
-// than the user may, and only within its scopes (security decision D9).
-type Token struct {
-	bun.BaseModel  `bun:"table:personal_token,alias:personal_token"`
-	ID             ident.ID `bun:"id,pk"`
-	UserID         ident.ID `bun:"user_id"`
-	OrganizationID ident.ID `bun:"organization_id"`
-	// Name says what the token is for; among a user's live tokens it is
-	// unique, compared as NameFolded.
-	Name       string `bun:"name"`
-	NameFolded string `bun:"name_folded"`
-	// TokenHash is the SHA-256 of the token; the token itself is nowhere.
-	TokenHash string `bun:"token_hash"`
-	// Scopes bound what the token may do: it can do what stands here and its
-	// user's roles allow at that moment.
-	Scopes []access.Permission `bun:"scopes,type:jsonb"`
-	// Networks are those that the token works from, in CIDR notation; from
-	// everywhere where there are none.
-	Networks  []string  `bun:"networks,type:jsonb"`
-	CreatedAt time.Time `bun:"created_at"`
-	ExpiresAt time.Time `bun:"expires_at"`
-	// LastUsedAt is when the token last worked, to the minute.
-	LastUsedAt *time.Time `bun:"last_used_at"`
-	RevokedAt  *time.Time `bun:"revoked_at"`
-	// RevokedByID is the user who revoked the token, "" while it is not.
-	RevokedByID ident.ID `bun:"revoked_by_id"`
-}
 
 // TokenState is where a personal token stands.
 type TokenState string
@@ -214,6 +183,3 @@ type TokenFilter struct {
 	UserID *ident.ID
 	State  *TokenState
 }
-
-// foldToken is a token's name as it is compared.
-func foldToken(name string) string { return address.Fold(name) }

@@ -27,6 +27,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/config"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -249,15 +250,19 @@ func (a *App) jobs() workers.Registry {
 }
 
 func (a *App) periodic() []workers.Periodic {
-	low := []outbox.Option{outbox.On(outbox.Low)}
-	return []workers.Periodic{
-		{Name: "invitation.scan", Every: 3 * time.Hour, Args: invitation.Scan{}, Options: low},
-		{Name: "account.prune", Every: 24 * time.Hour, Args: account.Prune{}, Options: low},
-		{Name: "audit.seal", Every: time.Hour, Args: audit.SealEvents{}, Options: low},
-		{Name: "audit.seal_all", Every: 24 * time.Hour, Args: audit.SealEvents{All: true}, Options: low},
-		{Name: "audit.prune_exports", Every: 24 * time.Hour, Args: audit.PruneExports{}, Options: low},
-		{Name: "outbox.prune", Every: 6 * time.Hour, Args: PruneJobs{}, Options: low},
+	var list []workers.Periodic
+	for _, p := range []workers.Periodic{
+		{Name: "invitation.scan", Every: 15 * time.Minute, Args: invitation.Scan{}},
+		{Name: "account.prune", Every: time.Hour, Args: account.Prune{}},
+		{Name: "audit.seal", Every: time.Hour, Args: audit.SealEvents{}},
+		{Name: "audit.seal_all", Every: 24 * time.Hour, Args: audit.SealEvents{All: true}},
+		{Name: "audit.prune_exports", Every: 24 * time.Hour, Args: audit.PruneExports{}},
+		{Name: "outbox.prune", Every: time.Hour, Args: PruneJobs{}},
+	} {
+		p.Options, p.Upkeep = []outbox.Option{outbox.On(outbox.Low)}, true
+		list = append(list, p)
 	}
+	return list
 }
 
 // PruneJobs removes finished work that nobody needs any more.
@@ -317,6 +322,9 @@ func (a *App) openDoors() error {
 		Account: a.accounts, Partner: a.partners, Partnership: a.joined, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
 		BounceIntake: func(ctx context.Context, raw io.Reader) error {
 			_, _, err := a.mailer.Bounce(ctx, raw)
+			if errors.Is(err, mail.ErrNoReport) {
+				return fault.Invalid("report", fault.CodeInvalid)
+			}
 			return err
 		},
 		BounceSecret: a.cfg.BounceSecret, TrustedProxies: a.cfg.TrustedProxies, Version: Version, Log: a.log, Registerer: a.registry,

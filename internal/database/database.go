@@ -199,8 +199,13 @@ func (db *DB) Queries() int64 { return db.queries.Load() }
 
 type counter DB
 
-func (c *counter) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+func (c *counter) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	beginStatement(ctx, c.dialect, e)
+	return ctx
+}
+
 func (c *counter) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	endStatement(e)
 	if op := e.Operation(); op != "BEGIN" && op != "COMMIT" && op != "ROLLBACK" {
 		c.queries.Add(1)
 	}

@@ -134,6 +134,8 @@ func Put(ctx context.Context, tx *database.Tx, args Args, opts ...Option) (*Job,
 	for _, o := range opts {
 		o(j)
 	}
+	ctx, end := traced(ctx, j)
+	defer end()
 	// A job's columns that only later stages fill keep their defaults: this
 	// statement is in everybody's transaction.
 	q := tx.NewInsert().Model(j).ExcludeColumn("sweep_at", "generation", "attempt", "kills", "worker", "started_at", "failure_code",

@@ -305,15 +305,19 @@ type Outlook struct {
 	Busy bool
 }
 
-// NextDue tells the earliest waiting moment and whether work is going on.
-func NextDue(ctx context.Context, db *database.DB) (Outlook, error) {
+// NextDue tells the earliest waiting moment and whether work is going on. The
+// moments of some kinds can be left out.
+func NextDue(ctx context.Context, db *database.DB, except ...string) (Outlook, error) {
 	var row struct {
 		Busy                         bool
 		Critical, Mail, Default, Low *time.Time
 	}
 	q := db.Read().NewSelect().ColumnExpr("EXISTS (SELECT 1 FROM job WHERE state IN ('queued', 'running')) AS busy")
+	if len(except) == 0 {
+		except = []string{""}
+	}
 	for _, name := range Queues {
-		q = q.ColumnExpr("(SELECT min(due_at) FROM job WHERE state = 'pending' AND queue = ?) AS ?", name, bun.Ident(name))
+		q = q.ColumnExpr("(SELECT min(due_at) FROM job WHERE state = 'pending' AND queue = ? AND kind NOT IN (?)) AS ?", name, bun.List(except), bun.Ident(name))
 	}
 	if err := q.Scan(ctx, &row); err != nil {
 		return Outlook{}, fmt.Errorf("looking for the next due job: %w", err)

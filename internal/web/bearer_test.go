@@ -82,7 +82,7 @@ func TestBearer(t *testing.T) {
 	}
 	w.program("Bearer " + value).get("/auth/session").is(200).has(`"signedIn":false`)
 	w.program("Bearer "+value).json("/auth/change-password", `{"oldPassword":"x","newPassword":"y"}`).is(401)
-	w.program("Bearer "+value).get("/").is(200).has(`href="/sign-in"`).lacks("Anna")
+	w.program("Bearer " + value).get("/").is(200).has(`href="/sign-in"`).lacks("Anna")
 	// Other schemes belong to whoever stands before us.
 	w.program("Basic dTpw").get("/graphql").is(200).has("[] token=false []")
 	w.program().get("/graphql").is(200).has("[] token=false []")

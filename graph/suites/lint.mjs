@@ -1,0 +1,58 @@
+// The rules of graphql-eslint for the printed schema.
+import { ESLint } from 'eslint';
+import plugin from '@graphql-eslint/eslint-plugin';
+
+const { configs, parser } = plugin;
+const prefix = '@graphql-eslint/';
+
+// Every rule of the sets "recommended" and "relay", and some that say what our contract says.
+const rules = { ...configs['flat/schema-recommended'].rules, ...configs['flat/schema-relay'].rules };
+
+// None is off. Two are told what they cannot know:
+
+// Lists that cannot grow beyond 50 are plain lists, and connections have `nodes` beside
+// `edges`; the rule would have every list of the schema wrap an edge. What it says about
+// edges themselves holds.
+rules[`${prefix}relay-edge-types`] = ['error', { listTypeCanWrapOnlyEdgeType: false, shouldImplementNode: true, withEdgeSuffix: true }];
+
+// An id is what `node(id:)` answers to. These are no entities: they are parts or views of
+// one, and have no life of their own.
+rules[`${prefix}strict-id-in-types`] = ['error', {
+  acceptedIdNames: ['id'],
+  acceptedIdTypes: ['ID'],
+  exceptions: {
+    suffixes: ['Connection', 'Edge', 'Payload', 'Error'],
+    types: ['X'],
+  },
+}];
+
+// Beyond the two sets: a mutation takes one `input` of a type named after it, and every
+// element of the schema is described.
+rules[`${prefix}input-name`] = ['error', { checkInputType: true, caseSensitiveInputType: false, checkQueries: false, checkMutations: true }];
+rules[`${prefix}require-description`] = ['error', {
+  types: true,
+  DirectiveDefinition: true,
+  EnumValueDefinition: true,
+  FieldDefinition: true,
+  InputValueDefinition: true,
+}];
+
+export const ruleNames = Object.keys(rules).map((r) => r.slice(prefix.length)).sort();
+
+// lint reports what is wrong with the schema in a file, as [{rule, line, message}]. One
+// process can look at one schema only: the plugin keeps the first that it reads.
+export async function lint(folder, file) {
+  const eslint = new ESLint({
+    cwd: folder,
+    overrideConfigFile: true,
+    overrideConfig: [{
+      files: [file],
+      plugins: { '@graphql-eslint': plugin },
+      languageOptions: { parser, parserOptions: { graphQLConfig: { schema: `${folder}/${file}` } } },
+      linterOptions: { reportUnusedDisableDirectives: 'error' },
+      rules,
+    }],
+  });
+  const [result] = await eslint.lintFiles([file]);
+  return result.messages.map((m) => ({ rule: m.ruleId?.slice(prefix.length) ?? 'parser', line: m.line, message: m.message }));
+}

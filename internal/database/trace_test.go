@@ -1,0 +1,25 @@
+package database
+
+import "testing"
+
+func TestDescribeTellsNoArgument(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string][2]string{
+		`SELECT "a"."id" FROM "user_account" AS "a" WHERE email = 'from secret'`: {"SELECT", "user_account"},
+		`SELECT 'ada' FROM secret`:                                    {"SELECT", ""},
+		`INSERT INTO "job" ("id") VALUES ('x')`:                       {"INSERT", "job"},
+		`UPDATE job SET state = 'running'`:                            {"UPDATE", "job"},
+		`DELETE FROM "session" WHERE id IN (SELECT 1)`:                {"DELETE", "session"},
+		`WITH due AS (SELECT id FROM job WHERE x) UPDATE job SET y=1`: {"WITH", "job"},
+		`SELECT count(*) FROM (SELECT 1 FROM invitation) AS x`:        {"SELECT", ""},
+		"\n\tselect 1":         {"SELECT", ""},
+		`SELECT x FROM ada@b.c`: {"SELECT", ""},
+		`COMMIT`:               {"COMMIT", ""},
+		`PRAGMA secret = 1`:    {"OTHER", ""},
+		``:                     {"", ""},
+	} {
+		if op, table := describe(query); op != want[0] || table != want[1] {
+			t.Errorf("%s: %q %q, want %q", query, op, table, want)
+		}
+	}
+}
