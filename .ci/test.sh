@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make test`: tools, lint, generated code, then the whole suite twice. Stops at the first
-# step that fails. The last line is the test runner's own.
+# `make test`: tools, lint, generated code, suites from outside, then the whole suite twice.
+# Stops at the first step that fails. The last line is the test runner's own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -66,6 +66,9 @@ bash .ci/lint.sh
 
 heading "Generated code"
 bash .ci/generated.sh
+
+heading "Suites from outside"
+bash .ci/suites.sh
 
 heading "Tests on SQLite and the embedded queue"
 suite sqlite | tee .cache/sqlite.log

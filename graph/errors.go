@@ -173,6 +173,7 @@ func userErrors[E mutationError](ctx context.Context, problems []fault.Problem) 
 		if !slices.Contains(errorCodes[name], p.Code) {
 			return nil, fmt.Errorf("%sCode does not list %s", name, p.Code)
 		}
+		running(ctx).deps.observer.userError(ctx, p.Code)
 		path := p.Path
 		if len(path) < 2 {
 			path = nil // the whole input

@@ -323,6 +323,7 @@ func (g *guard) measure(oc *graphql.OperationContext, l limits, c coercion) *rej
 	case s.cost > l.cost:
 		return tooMuch(codeCost, "cost points", l.cost)
 	}
+	oc.Stats.SetExtension(costKey, s.cost)
 	return nil
 }
 

@@ -39,7 +39,9 @@ type params struct {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	media := accepted(r.Header.Values("Accept"))
 	fail := func(status int, code, message string) {
-		s.write(w, r, media, status, &graphql.Response{Errors: gqlerror.List{topLevel(code, message)}})
+		errs := gqlerror.List{topLevel(code, message)}
+		s.deps.observer.refused(errs)
+		s.write(w, r, media, status, &graphql.Response{Errors: errs})
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -73,6 +75,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := access.FromContext(r.Context())
 	oc, bad := s.guard.prepare(p, a)
 	if bad != nil {
+		s.deps.observer.refused(bad.errs)
 		s.write(w, r, media, bad.status, &graphql.Response{Errors: bad.errs})
 		return
 	}

@@ -3,6 +3,8 @@ package graph
 import (
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -24,6 +26,10 @@ type Deps struct {
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger
+	// Registerer takes the API's metrics; nil keeps none.
+	Registerer prometheus.Registerer
+
+	observer *observer
 }
 
 // Resolver answers the fields that cost something; each answers with one call

@@ -42,6 +42,9 @@ func New(d Deps) (http.Handler, error) {
 	s := &server{deps: d, log: d.Log, present: present(d.Log), recover: recovered(d.Log)}
 	s.schema = gen.NewExecutableSchema(gen.Config{Resolvers: &Resolver{d}})
 	var err error
+	if s.deps.observer, err = newObserver(d.Registerer, s.schema.Schema()); err != nil {
+		return nil, err
+	}
 	if s.guard, err = newGuard(s.schema.Schema(), nodeTypes); err != nil {
 		return nil, fmt.Errorf("the schema is not guarded: %w", err)
 	}
@@ -49,7 +52,9 @@ func New(d Deps) (http.Handler, error) {
 }
 
 // run executes a prepared operation.
-func (s *server) run(ctx context.Context, oc *graphql.OperationContext, a access.Actor) *graphql.Response {
+func (s *server) run(ctx context.Context, oc *graphql.OperationContext, a access.Actor) (res *graphql.Response) {
+	ctx, end := s.deps.observer.begin(ctx, oc, a)
+	defer func() { end(res) }()
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	oc.RecoverFunc = s.recover
@@ -69,7 +74,7 @@ func (s *server) run(ctx context.Context, oc *graphql.OperationContext, a access
 			return next(ctx)
 		}
 	}
-	res := s.schema.Exec(ctx)(ctx)
+	res = s.schema.Exec(ctx)(ctx)
 	if res == nil {
 		res = &graphql.Response{Data: json.RawMessage("null")}
 	}

@@ -41,6 +41,10 @@ CREATE INDEX mail_message_subject ON mail_message (subject_id, created_at, id);
 --bun:split
 CREATE INDEX mail_message_recipient ON mail_message (recipient_folded, created_at);
 --bun:split
+CREATE INDEX mail_message_created ON mail_message (created_at, id);
+--bun:split
+CREATE INDEX mail_message_state ON mail_message (state, created_at, id);
+--bun:split
 CREATE TABLE mail_event (
   message_id text NOT NULL REFERENCES mail_message (id) ON DELETE CASCADE,
   number integer NOT NULL,

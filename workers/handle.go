@@ -94,7 +94,7 @@ func (s *Server) process(ctx context.Context, _ *asynq.Task) error {
 
 func (s *Server) perform(run *outbox.Run) {
 	j := &run.Job
-	log := s.log.With("job", j.ID, "kind", j.Kind, "attempt", j.Attempt)
+	log := s.log.With("job", j.ID, "kind", j.Kind, "request_id", j.RequestID, "attempt", j.Attempt)
 	ctx := s.runContext(run)
 	began := time.Now()
 	err := s.call(ctx, log, run)
@@ -139,7 +139,7 @@ func (s *Server) endBatch(batch []*outbox.Ending) {
 	for _, e := range batch {
 		ctx, span := s.leave(e.Run)
 		j := &e.Run.Job
-		log := s.log.With("job", j.ID, "kind", j.Kind, "attempt", j.Attempt)
+		log := s.log.With("job", j.ID, "kind", j.Kind, "request_id", j.RequestID, "attempt", j.Attempt)
 		outcome := "lost"
 		switch {
 		case err != nil:

@@ -747,7 +747,7 @@ func TestLogsCarryTheRequest(t *testing.T) {
 			}
 		}
 	}
-	if line["request"] != "req-42" || line["kind"] != "test.note" || line["attempt"] != 1.0 || strings.Contains(log.String(), "ada@") {
+	if line["request_id"] != "req-42" || line["kind"] != "test.note" || line["attempt"] != 1.0 || strings.Contains(log.String(), "ada@") {
 		t.Fatalf("%v", log.String())
 	}
 }

@@ -39,7 +39,7 @@ function audited(headers, expected) {
         assert.equal(last.status, 405, why);
         assert.equal(last.headers.get('allow'), 'POST', why);
       } else if (result.status === 'warn' && older.has(audit.id)) {
-        t.diagnostic(`warns, as it may: ${result.reason} (${last.status})`);
+        t.diagnostic(`${audit.id} warns, as it may: ${result.reason} (${last.status})`);
       } else {
         await expected(audit, last, why);
       }

@@ -8,23 +8,15 @@ const prefix = '@graphql-eslint/';
 // Every rule of the sets "recommended" and "relay", and some that say what our contract says.
 const rules = { ...configs['flat/schema-recommended'].rules, ...configs['flat/schema-relay'].rules };
 
-// None is off. Two are told what they cannot know:
+// Off: the rule wants an id on every type. Here an id is what `node(id:)` answers to, so types
+// that implement Node have one, which the language itself checks; all others are pages, edges,
+// payloads, errors, or parts and views of a node that have no life of their own.
+delete rules[`${prefix}strict-id-in-types`];
 
-// Lists that cannot grow beyond 50 are plain lists, and connections have `nodes` beside
-// `edges`; the rule would have every list of the schema wrap an edge. What it says about
-// edges themselves holds.
+// Told what it cannot know: it would have every list of the schema wrap an edge. Lists that
+// cannot grow beyond 50 are plain lists, and connections have `nodes` beside `edges`. What
+// the rule says about edges themselves holds.
 rules[`${prefix}relay-edge-types`] = ['error', { listTypeCanWrapOnlyEdgeType: false, shouldImplementNode: true, withEdgeSuffix: true }];
-
-// An id is what `node(id:)` answers to. These are no entities: they are parts or views of
-// one, and have no life of their own.
-rules[`${prefix}strict-id-in-types`] = ['error', {
-  acceptedIdNames: ['id'],
-  acceptedIdTypes: ['ID'],
-  exceptions: {
-    suffixes: ['Connection', 'Edge', 'Payload', 'Error'],
-    types: ['X'],
-  },
-}];
 
 // Beyond the two sets: a mutation takes one `input` of a type named after it, and every
 // element of the schema is described.

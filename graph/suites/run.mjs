@@ -63,17 +63,39 @@ const address = await new Promise((resolve, reject) => {
 process.env.SUITES_URL = `http://${address}`;
 process.env.SUITES_DATA = data;
 
+// One line for each group; the whole story where something failed.
 const count = { passed: 0, failed: 0, skipped: 0 };
+let inGroup = 0;
 const tests = run({ files, concurrency: 2 });
-const counted = (data) => data.details?.type !== 'suite' && data.nesting > 0;
-tests.on('test:pass', (data) => {
-  if (data.skip !== undefined || data.todo !== undefined) count.skipped++;
-  else if (counted(data)) count.passed++;
+tests.on('test:pass', ({ name, details, nesting, skip, todo }) => {
+  if (skip !== undefined || todo !== undefined) {
+    count.skipped++;
+    console.log(`  skipped: ${name}`);
+  } else if (details.type !== 'suite') {
+    count.passed++;
+    inGroup++;
+  }
+  if (nesting > 0) return;
+  console.log(`ok ${name}: ${inGroup} tests in ${(details.duration_ms / 1000).toFixed(1)} s`);
+  inGroup = 0;
 });
-tests.on('test:fail', () => count.failed++);
+tests.on('test:fail', ({ name, nesting, details }) => {
+  if (details.type !== 'suite') count.failed++;
+  if (nesting > 0) return;
+  if (details.type === 'suite' || details.type === undefined) count.failed ||= 1;
+  console.log(`FAILED ${name}`);
+  inGroup = 0;
+});
+tests.on('test:diagnostic', ({ nesting, message }) => {
+  if (nesting > 0) console.log(`  ${message}`);
+});
+let story = '';
 const reporter = tests.compose(new spec());
-reporter.pipe(process.stdout, { end: false });
+reporter.setEncoding('utf8').on('data', (text) => {
+  story += text;
+});
 await once(reporter, 'end');
+if (count.failed) console.log(story);
 
 server.kill('SIGTERM');
 const [code] = await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, 20_000, ['killed after 20 s']).unref())]);

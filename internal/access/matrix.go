@@ -22,6 +22,7 @@ const (
 	PermOperationRead       Permission = "operation.read"
 	PermOperationManage     Permission = "operation.manage"
 	PermMailRead            Permission = "mail.read"
+	PermMailManage          Permission = "mail.manage"
 	PermAuditRead           Permission = "audit.read"
 )
 
@@ -30,7 +31,7 @@ var Permissions = []Permission{
 	PermViewerRead, PermUserRead, PermUserManage, PermRoleManage, PermOrganizationRead, PermPartnerRead,
 	PermPartnerRegister, PermPartnershipRead, PermPartnershipRequest, PermProviderAuthorize,
 	PermAdminAccessWithdraw, PermPartnershipEnd, PermTerminationDecide, PermInvitationRead,
-	PermOperationRead, PermOperationManage, PermMailRead, PermAuditRead,
+	PermOperationRead, PermOperationManage, PermMailRead, PermMailManage, PermAuditRead,
 }
 
 type grant struct {
@@ -86,7 +87,8 @@ var matrix = map[Permission][]grant{
 		{parties, []Role{GlobalAdmin, AdminAgent, SalesAgent}},
 		{operator, []Role{OperatorAdmin}},
 	},
-	PermMailRead: {{operator, []Role{OperatorAdmin, Reviewer}}},
+	PermMailRead:   {{operator, []Role{OperatorAdmin, Reviewer}}},
+	PermMailManage: {{operator, []Role{OperatorAdmin}}},
 	PermAuditRead: {
 		{parties, []Role{GlobalAdmin, AdminAgent}},
 		{operator, []Role{OperatorAdmin, Reviewer}},

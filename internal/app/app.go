@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/channelgraph/channelgraph/graph"
 	"github.com/channelgraph/channelgraph/internal/access"
@@ -60,6 +61,7 @@ type App struct {
 	audits   *audit.Service
 	workers  *workers.Server
 	registry *prometheus.Registry
+	tracer   trace.TracerProvider // nil where nothing is traced
 	handler  http.Handler
 	listener net.Listener
 	metrics  net.Listener
@@ -95,6 +97,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 			return nil, fmt.Errorf("listening on CHANNELGRAPH_METRICS_ADDR %s: %w", cfg.MetricsAddr, err)
 		}
 	}
+	if err := a.openTraces(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.openDatabase(ctx); err != nil {
 		return nil, err
 	}
@@ -112,8 +117,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 		DailyLimit: cfg.InvitationDay, RecipientLimit: cfg.RecipientMonth}, log)
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
 	a.audits = audit.New(a.db, log)
-	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency,
-		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry}); err != nil {
+	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency, Lease: cfg.JobLease,
+		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry, Tracer: a.tracer}); err != nil {
 		return nil, fmt.Errorf("the queue: %w", err)
 	}
 	return a, a.openDoors()
@@ -328,6 +333,7 @@ func (a *App) openDoors() error {
 			return err
 		},
 		BounceSecret: a.cfg.BounceSecret, TrustedProxies: a.cfg.TrustedProxies, Version: Version, Log: a.log, Registerer: a.registry,
+		Tracer: a.tracer,
 	}
 	if a.cfg.IsDevelopment() && a.cfg.MetricsAddr == "" {
 		d.Metrics = metrics
@@ -337,7 +343,7 @@ func (a *App) openDoors() error {
 		return nil
 	}
 	d.GraphQL, err = graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Partners: a.partners, Invitations: a.invites, Partnerships: a.joined,
-		Mailer: a.mailer, Hooks: a.hooks(), Log: a.log})
+		Mailer: a.mailer, Hooks: a.hooks(), Log: a.log, Registerer: a.registry})
 	if err != nil {
 		return fmt.Errorf("the GraphQL door: %w", err)
 	}

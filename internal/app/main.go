@@ -11,10 +11,12 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
@@ -123,8 +125,8 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 	return ErrUsage
 }
 
-// logger writes structured logs that carry the request id of their context
-// and no token, wherever in a record one would stand.
+// logger writes structured logs that carry the request and trace ids of their
+// context and no token, wherever in a record one would stand.
 func logger(cfg *config.Config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel))
@@ -134,29 +136,39 @@ func logger(cfg *config.Config, w io.Writer) *slog.Logger {
 	if cfg.LogFormat == "json" {
 		h = slog.NewJSONHandler(w, o)
 	}
-	l := slog.New(requestHandler{h})
+	l := slog.New(requestHandler{Handler: h})
 	slog.SetDefault(l)
 	return l
 }
 
-type requestHandler struct{ slog.Handler }
+const requestAttr = "request_id"
+
+type requestHandler struct {
+	slog.Handler
+	// has says that the logger itself names the request.
+	has bool
+}
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	if id := ident.Request(ctx); id != "" {
-		has := false
-		r.Attrs(func(a slog.Attr) bool { has = a.Key == "request_id"; return !has })
+		has := h.has
+		r.Attrs(func(a slog.Attr) bool { has = has || a.Key == requestAttr; return !has })
 		if !has {
-			r.AddAttrs(slog.String("request_id", id))
+			r.AddAttrs(slog.String(requestAttr, id))
 		}
+	}
+	if t := trace.SpanContextFromContext(ctx); t.HasTraceID() {
+		r.AddAttrs(slog.String("trace_id", t.TraceID().String()))
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
 func (h requestHandler) WithAttrs(a []slog.Attr) slog.Handler {
-	return requestHandler{h.Handler.WithAttrs(a)}
+	has := h.has || slices.ContainsFunc(a, func(a slog.Attr) bool { return a.Key == requestAttr })
+	return requestHandler{h.Handler.WithAttrs(a), has}
 }
 func (h requestHandler) WithGroup(n string) slog.Handler {
-	return requestHandler{h.Handler.WithGroup(n)}
+	return requestHandler{h.Handler.WithGroup(n), h.has}
 }
 
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, getenv func(string) string, out io.Writer) error {

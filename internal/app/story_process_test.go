@@ -247,6 +247,8 @@ type story struct {
 	seen      map[string]bool // mails that the story has read, by id
 	last      answer
 	again     func() error // asks the last query once more
+	crowd     []map[string]any
+	crowdDoc  string
 	page      page
 	held      page
 }

@@ -22,7 +22,7 @@ const (
 	// exportLife is how long a file can be fetched.
 	exportLife = 7 * 24 * time.Hour
 	// exportRows is how many events one transaction adds to a file.
-	exportRows = 1_000
+	exportRows = 5_000
 	// exportMost is the most events that one file holds.
 	exportMost = 1_000_000
 	// chunkSize is the most bytes of one row of a file.

@@ -34,6 +34,12 @@ const (
 	RoleWorker = "worker"
 )
 
+// Where traces go.
+const (
+	TracesOff  = "off"
+	TracesOTLP = "otlp"
+)
+
 // Config is the settings of one process.
 type Config struct {
 	Env            string
@@ -46,6 +52,7 @@ type Config struct {
 	RedisURL       string
 	QueueNamespace string
 	Concurrency    int
+	JobLease       time.Duration
 	SMTPURL        string
 	MailFrom       string
 	MailRate       float64
@@ -62,6 +69,9 @@ type Config struct {
 	MetricsAddr    string
 	LogLevel       string
 	LogFormat      string
+	Traces         string
+	OTLPEndpoint   string
+	TraceRatio     float64
 	InvitationLife time.Duration
 	WaitingLife    time.Duration
 	InvitationDay  int
@@ -144,6 +154,7 @@ var fields = []field{
 	{"REDIS_URL", "redis://, rediss://, redis-sentinel:// or redis-cluster://; empty for the embedded queue", "", true, text(func(c *Config) *string { return &c.RedisURL })},
 	{"QUEUE_NAMESPACE", "parts installations that share one Redis: letters, digits, hyphens", "", false, text(func(c *Config) *string { return &c.QueueNamespace })},
 	{"CONCURRENCY", "jobs at once in this process; 0 for the default", "0", false, number(func(c *Config) *int { return &c.Concurrency })},
+	{"JOB_LEASE", "how long a job stays with a process that no longer answers", "30s", false, span(func(c *Config) *time.Duration { return &c.JobLease })},
 	{"SMTP_URL", "smtp://user:password@host:587?tls=starttls, or tls=implicit, tls=none; empty for the development mailbox", "", true, text(func(c *Config) *string { return &c.SMTPURL })},
 	{"MAIL_FROM", "sender of all mail, e.g. Partner Center <partners@example.com>", "channelgraph <partners@localhost>", false, text(func(c *Config) *string { return &c.MailFrom })},
 	{"MAIL_RATE", "most mails a second over all processes; 0 for no bound", "0", false, func(c *Config, v string) error {
@@ -183,6 +194,19 @@ var fields = []field{
 	{"METRICS_ADDR", "address of a listener of its own for /metrics; empty shows them on ADDR in development and nowhere in production", "", false, text(func(c *Config) *string { return &c.MetricsAddr })},
 	{"LOG_LEVEL", "debug, info, warn or error", "info", false, oneOf(func(c *Config) *string { return &c.LogLevel }, "debug", "info", "warn", "error")},
 	{"LOG_FORMAT", "text or json", "text", false, oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
+	{"TRACES", "off, or otlp for OpenTelemetry traces of requests, statements, jobs and mails over OTLP/HTTP", TracesOff, false,
+		oneOf(func(c *Config) *string { return &c.Traces }, TracesOff, TracesOTLP)},
+	{"OTLP_ENDPOINT", "collector that takes the traces; /v1/traces is added where it names no path, headers come from OTEL_EXPORTER_OTLP_HEADERS",
+		"http://localhost:4318", false, text(func(c *Config) *string { return &c.OTLPEndpoint })},
+	{"TRACE_RATIO", "share of traces that are recorded, 0 to 1; a trace that a trusted proxy or an earlier job began is decided there", "1", false,
+		func(c *Config, v string) error {
+			f, err := strconv.ParseFloat(v, 64)
+			if err != nil || !(f >= 0 && f <= 1) {
+				return errors.New("must be a number from 0 to 1")
+			}
+			c.TraceRatio = f
+			return nil
+		}},
 	{"INVITATION_LIFE", "how long an invitation can be answered", "720h", false, span(func(c *Config) *time.Duration { return &c.InvitationLife })},
 	{"INVITATION_WAITING_LIFE", "how long an invitation waits for a company that enrolls first", "2160h", false, span(func(c *Config) *time.Duration { return &c.WaitingLife })},
 	{"INVITATIONS_A_DAY", "most invitations of one provider in 24 hours", "500", false, number(func(c *Config) *int { return &c.InvitationDay })},
@@ -303,6 +327,11 @@ func (c *Config) Check() error {
 	if c.SecretKey != "" {
 		if _, err := secret.ParseKey(c.SecretKey.Reveal()); err != nil {
 			refuse("CHANNELGRAPH_SECRET_KEY is %w", err)
+		}
+	}
+	if c.Traces == TracesOTLP {
+		if e, err := url.Parse(c.OTLPEndpoint); err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" || e.User != nil || e.RawQuery != "" {
+			refuse("CHANNELGRAPH_OTLP_ENDPOINT must be http(s)://host:port; a password goes into OTEL_EXPORTER_OTLP_HEADERS")
 		}
 	}
 	if c.BounceSecret != "" && len(c.BounceSecret.Reveal()) < 24 {

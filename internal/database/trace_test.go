@@ -12,11 +12,11 @@ func TestDescribeTellsNoArgument(t *testing.T) {
 		`DELETE FROM "session" WHERE id IN (SELECT 1)`:                {"DELETE", "session"},
 		`WITH due AS (SELECT id FROM job WHERE x) UPDATE job SET y=1`: {"WITH", "job"},
 		`SELECT count(*) FROM (SELECT 1 FROM invitation) AS x`:        {"SELECT", ""},
-		"\n\tselect 1":         {"SELECT", ""},
+		"\n\tselect 1":          {"SELECT", ""},
 		`SELECT x FROM ada@b.c`: {"SELECT", ""},
-		`COMMIT`:               {"COMMIT", ""},
-		`PRAGMA secret = 1`:    {"OTHER", ""},
-		``:                     {"", ""},
+		`COMMIT`:                {"COMMIT", ""},
+		`PRAGMA secret = 1`:     {"OTHER", ""},
+		``:                      {"", ""},
 	} {
 		if op, table := describe(query); op != want[0] || table != want[1] {
 			t.Errorf("%s: %q %q, want %q", query, op, table, want)

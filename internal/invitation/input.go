@@ -36,6 +36,9 @@ type RevokeInput struct {
 	ExpectedVersion *int
 }
 
+// LiftSuppressionInput lets mail reach an address again.
+type LiftSuppressionInput struct{ Email string }
+
 // OrderField names what a list of invitations is sorted by.
 type OrderField string
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -401,6 +402,36 @@ func (s *Service) AskForNewLink(ctx context.Context, tx *database.Tx, actor acce
 		return err
 	}
 	return audit.Record(ctx, tx, actor, audit.Act{Action: "invitation.new_link_requested", TargetID: i.ID})
+}
+
+// LiftSuppression takes an address off the list of those that refuse mail, for
+// the operator who has heard from its owner, and gives it back as it is
+// written. Errors: UNAUTHENTICATED, ROLE_REQUIRED, what is wrong with the
+// address, NOT_FOUND where it is not on the list.
+func (s *Service) LiftSuppression(ctx context.Context, actor access.Actor, in LiftSuppressionInput) (string, error) {
+	if err := actor.Require(access.PermMailManage); err != nil {
+		return "", err
+	}
+	a, err := address.Parse(in.Email)
+	if err != nil {
+		var p fault.Problems
+		if err := p.Merge("email", err); err != nil {
+			return "", err
+		}
+		return "", p.Err()
+	}
+	err = s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
+		found, cause, err := s.mailer.Unsuppress(ctx, tx, a.String())
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fault.NotFound("email")
+		}
+		// The audit holds no address; the mail that came back tells whose it was.
+		return audit.Record(ctx, tx, actor, audit.Act{Action: "mail.suppression_lifted", TargetID: cause})
+	})
+	return a.String(), err
 }
 
 // ByIDs reads invitations inside the actor's scope; hidden ones are missing.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
@@ -873,5 +874,35 @@ func TestListAndReceived(t *testing.T) {
 	}
 	if got, err := w.Received(t.Context(), w.agent, ForPartnership); err != nil || len(got) != 0 {
 		t.Errorf("received %v, %v", got, err)
+	}
+}
+
+func TestLiftSuppression(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{})
+	const addr = "gone@studio.example"
+	w.tx(func(ctx context.Context, tx *database.Tx) error { return w.mailer.Suppress(ctx, tx, addr, "BOUNCED", "msg_x") })
+	lift := func(a access.Actor, email string) (string, error) {
+		return w.LiftSuppression(t.Context(), a, LiftSuppressionInput{Email: email})
+	}
+	for _, a := range []access.Actor{access.Anonymous("en", ""), w.agent, w.user(w.chief.OrganizationID, "rita@house.example", access.Reviewer)} {
+		if _, err := lift(a, addr); fault.KindOf(err) != fault.KindForbidden && fault.KindOf(err) != fault.KindUnauthenticated {
+			t.Errorf("%v: %v", a.Roles, err)
+		}
+	}
+	if _, err := lift(w.chief, "nobody"); !fault.Is(err, address.CodeEmailInvalid) || strings.Join(fault.As(err).Problems[0].Path, ".") != "input.email" {
+		t.Error(err)
+	}
+	if got, err := lift(w.chief, " Gone@Studio.Example"); err != nil || got != "Gone@studio.example" {
+		t.Error(got, err)
+	}
+	if _, err := lift(w.chief, addr); fault.KindOf(err) != fault.KindNotFound {
+		t.Error(err)
+	}
+	if _, err := w.ask(addr); err != nil {
+		t.Error("still refused:", err)
+	}
+	if got := w.audited("msg_x"); got != "mail.suppression_lifted" {
+		t.Errorf("audited %q", got)
 	}
 }

@@ -247,13 +247,15 @@ func (m *Mailer) reset(ctx context.Context, tx *database.Tx) error {
 
 // send holds the conversation. A nil failure means that the server took the
 // message.
-func (m *Mailer) send(ctx context.Context, a *attempt) *failure {
+func (m *Mailer) send(ctx context.Context, a *attempt) (f *failure) {
 	raw, err := m.compose(a.msg)
 	if err != nil {
 		return &failure{code: CodeTemplate, cause: err}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ctx, span := m.traced(ctx, a.msg)
+	defer func() { traceOutcome(span, f) }()
 	c, f := m.connect(ctx)
 	if f != nil {
 		return f
@@ -336,10 +338,12 @@ func (m *Mailer) converse(ctx context.Context, a *attempt, c *conn, raw []byte, 
 	if f := step(t.Command, CodeSender, func() error { return c.client.Mail("<" + m.from.Address + ">") }); f != nil {
 		return "", f
 	}
+	phase(ctx, "sender")
 	if f := step(t.Command, CodeRecipient, func() error { return c.client.Rcpt("<" + a.msg.Recipient + ">") }); f != nil {
 		f.recipient = f.permanent
 		return "", f
 	}
+	phase(ctx, "recipient")
 	// The durable mark: from here on the body may have left.
 	ok, err := m.hold(ctx, a.msg.ID, a.claim, phaseData)
 	if err != nil {
@@ -349,6 +353,7 @@ func (m *Mailer) converse(ctx context.Context, a *attempt, c *conn, raw []byte, 
 		return "", &failure{code: CodeInFlight, cause: errLeaseLost}
 	}
 	a.msg.Phase = phaseData
+	phase(ctx, "marked")
 	if !stop() {
 		return "", &failure{code: CodeLost, cause: ctx.Err()}
 	}
@@ -367,6 +372,7 @@ func (m *Mailer) converse(ctx context.Context, a *attempt, c *conn, raw []byte, 
 	if f != nil {
 		return "", f
 	}
+	phase(ctx, "data")
 	f = step(t.Body, CodeRefused, func() error {
 		if _, err := w.Write(raw); err != nil {
 			return err
@@ -385,9 +391,11 @@ func (m *Mailer) converse(ctx context.Context, a *attempt, c *conn, raw []byte, 
 		}
 		return "", &failure{code: CodeLost, cause: err}
 	}
+	phase(ctx, "body")
 	a.dotted.Store(true)
 	f = step(t.Dot, CodeRefused, w.Close)
 	if f == nil {
+		phase(ctx, "accepted")
 		return masked("250 " + w.ServerResponse()), nil
 	}
 	if f.reply == "" { // no word from the server: it may have taken it

@@ -347,7 +347,7 @@ func TestNotSent(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, "smtp://"+s.addr)
 		err := w.m.db.InTx(w.ctx, func(ctx context.Context, tx *database.Tx) error {
-			if err := w.m.Suppress(ctx, tx, "GIULIA.bianchi@example.COM", CodeBounced, ""); err != nil {
+			if err := w.m.Suppress(ctx, tx, "GIULIA.bianchi@example.COM", CodeBounced, w.msg.ID); err != nil {
 				return err
 			}
 			return w.m.Suppress(ctx, tx, "giulia.bianchi@example.com", "AGAIN", "")
@@ -363,9 +363,13 @@ func TestNotSent(t *testing.T) {
 			t.Error(ok, err)
 		}
 		err = w.m.db.InTx(w.ctx, func(ctx context.Context, tx *database.Tx) error {
-			was, err := w.m.Unsuppress(ctx, tx, "Giulia.Bianchi@example.com")
-			if !was {
-				t.Error("was not on the list")
+			was, cause, err := w.m.Unsuppress(ctx, tx, "Giulia.Bianchi@example.com")
+			if !was || cause != w.msg.ID || err != nil {
+				t.Error("was not on the list", cause, err)
+			}
+			was, cause, err = w.m.Unsuppress(ctx, tx, "Giulia.Bianchi@example.com")
+			if was || cause != "" {
+				t.Error("lifted twice", cause)
 			}
 			return err
 		})

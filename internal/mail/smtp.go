@@ -236,6 +236,7 @@ func (p *pool) close() {
 func (m *Mailer) connect(ctx context.Context) (*conn, *failure) {
 	for c := m.pool.take(); c != nil; c = m.pool.take() {
 		if c.client.UpdateDeadline(min(5*time.Second, m.cfg.Timeouts.Command)) == nil && c.client.Reset() == nil {
+			phase(ctx, "reused")
 			return c, nil
 		}
 		c.close()
@@ -254,6 +255,7 @@ func (m *Mailer) dial(ctx context.Context) (*conn, *failure) {
 	if err != nil {
 		return nil, down(CodeUnavailable, err)
 	}
+	phase(ctx, "connected")
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
 	if err := raw.SetDeadline(time.Now().Add(m.cfg.Timeouts.Command)); err != nil {
@@ -272,6 +274,7 @@ func (m *Mailer) dial(ctx context.Context) (*conn, *failure) {
 			return fail(CodeTLS, err)
 		}
 		stream = t
+		phase(ctx, "secured")
 	}
 	if c.client, err = smtp.NewClient(stream, m.server.host); err != nil {
 		return fail(CodeUnavailable, err)
@@ -281,6 +284,7 @@ func (m *Mailer) dial(ctx context.Context) (*conn, *failure) {
 	if err := c.client.Hello(m.cfg.Hello); err != nil {
 		return fail(CodeUnavailable, err)
 	}
+	phase(ctx, "greeted")
 	if m.server.security == startTLS {
 		if ok, _ := c.client.Extension("STARTTLS"); !ok {
 			return fail(CodeTLS, errors.New("the server does not offer STARTTLS"))
@@ -289,6 +293,7 @@ func (m *Mailer) dial(ctx context.Context) (*conn, *failure) {
 		if err := c.client.StartTLS(m.server.tls); err != nil {
 			return fail(CodeTLS, err)
 		}
+		phase(ctx, "secured")
 	}
 	if m.server.user != "" {
 		auth, err := m.auth(c.client)
@@ -303,6 +308,7 @@ func (m *Mailer) dial(ctx context.Context) (*conn, *failure) {
 			}
 			return fail(CodeSignIn, err)
 		}
+		phase(ctx, "signed in")
 	}
 	return c, nil
 }

@@ -227,14 +227,16 @@ func (m *Mailer) Suppress(ctx context.Context, tx *database.Tx, addr, reason str
 }
 
 // Unsuppress takes an address off the suppression list; it reports whether it
-// stood there.
-func (m *Mailer) Unsuppress(ctx context.Context, tx *database.Tx, addr string) (bool, error) {
-	res, err := tx.NewDelete().Model((*suppressionRow)(nil)).Where("recipient_folded = ?", folded(addr)).Exec(ctx)
-	if err != nil {
-		return false, fmt.Errorf("lifting a suppression: %w", err)
+// stood there, and the message that had put it there, or "".
+func (m *Mailer) Unsuppress(ctx context.Context, tx *database.Tx, addr string) (found bool, cause ident.ID, err error) {
+	err = tx.NewDelete().Model((*suppressionRow)(nil)).Where("recipient_folded = ?", folded(addr)).Returning("message_id").Scan(ctx, &cause)
+	if database.IsNoRows(err) {
+		return false, "", nil
 	}
-	n, err := res.RowsAffected()
-	return n > 0, err
+	if err != nil {
+		return false, "", fmt.Errorf("lifting a suppression: %w", err)
+	}
+	return true, cause, nil
 }
 
 // provider reads the server's row, locked, making it at first use.

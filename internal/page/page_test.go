@@ -254,7 +254,8 @@ func TestBuildAgainstTheWholeList(t *testing.T) {
 		size := rapid.IntRange(1, 12).Draw(t, "size")
 		backward := rapid.Bool().Draw(t, "backward")
 		at := rapid.IntRange(-1, len(whole)-1).Draw(t, "cursor") // -1 for none
-		args, from, to := Args{}, 0, len(whole)
+		args, to := Args{}, len(whole)
+		var from int
 		var cursor *string
 		if at >= 0 {
 			q, _ := Args{}.Resolve(order, nil)

@@ -159,33 +159,33 @@ func TestValidateNormalizes(t *testing.T) {
 // Affiliation as spec section 6 finds it.
 func TestAffiliated(t *testing.T) {
 	t.Parallel()
-	make := func(country, name, domain, registration string) *Partner {
+	profile := func(country, name, domain, registration string) *Partner {
 		return &Partner{Country: country, LegalNameFolded: address.FoldCompany(name), RegistrableDomain: address.Registrable(domain), RegistrationIDFolded: foldRegistration(registration)}
 	}
-	acme := make("IT", "ACME S.p.A.", "acme.com", "IT-01.234 567/890")
+	acme := profile("IT", "ACME S.p.A.", "acme.com", "IT-01.234 567/890")
 	for name, c := range map[string]struct {
 		other *Partner
 		want  bool
 	}{
 		"itself":                       {acme, true},
-		"nothing in common":            {make("IT", "Beta", "beta.com", "9"), false},
-		"registration, written anew":   {make("IT", "Beta", "beta.com", "it01234567890"), true},
-		"registration of elsewhere":    {make("DE", "Beta", "beta.com", "IT01234567890"), false},
-		"neither has one":              {make("IT", "Beta", "beta.com", ""), false},
-		"sub-domain":                   {make("DE", "Beta", "shop.acme.com", ""), true},
-		"domain of the same end":       {make("DE", "Beta", "myacme.com", ""), false},
-		"name in another legal form":   {make("IT", "Acmé srl", "beta.com", ""), true},
-		"name in another country":      {make("DE", "Acme", "beta.com", ""), false},
-		"name that begins alike":       {make("IT", "Acme Retail", "beta.com", ""), false},
-		"shared public suffix, co.uk":  {make("GB", "Beta", "beta.co.uk", ""), false},
-		"registration only of spacing": {make("IT", "Beta", "beta.com", " - "), false},
+		"nothing in common":            {profile("IT", "Beta", "beta.com", "9"), false},
+		"registration, written anew":   {profile("IT", "Beta", "beta.com", "it01234567890"), true},
+		"registration of elsewhere":    {profile("DE", "Beta", "beta.com", "IT01234567890"), false},
+		"neither has one":              {profile("IT", "Beta", "beta.com", ""), false},
+		"sub-domain":                   {profile("DE", "Beta", "shop.acme.com", ""), true},
+		"domain of the same end":       {profile("DE", "Beta", "myacme.com", ""), false},
+		"name in another legal form":   {profile("IT", "Acmé srl", "beta.com", ""), true},
+		"name in another country":      {profile("DE", "Acme", "beta.com", ""), false},
+		"name that begins alike":       {profile("IT", "Acme Retail", "beta.com", ""), false},
+		"shared public suffix, co.uk":  {profile("GB", "Beta", "beta.co.uk", ""), false},
+		"registration only of spacing": {profile("IT", "Beta", "beta.com", " - "), false},
 	} {
 		if Affiliated(acme, c.other) != c.want || Affiliated(c.other, acme) != c.want {
 			t.Errorf("%s: want %t both ways", name, c.want)
 		}
 	}
-	none := make("IT", "Gamma", "gamma.com", "")
-	if Affiliated(none, make("IT", "Delta", "delta.com", "")) {
+	none := profile("IT", "Gamma", "gamma.com", "")
+	if Affiliated(none, profile("IT", "Delta", "delta.com", "")) {
 		t.Error("two without a registration ID are one house")
 	}
 }

@@ -230,7 +230,6 @@ func TestAcceptGuards(t *testing.T) {
 	stale := w.bruno
 	stale.SudoUntil = w.db.Now().Add(-time.Second)
 	org := w.bruno.OrganizationID
-	before := w.rows()
 	for name, c := range map[string]struct {
 		actor access.Actor
 		code  string // where an invitation is answered
@@ -254,7 +253,7 @@ func TestAcceptGuards(t *testing.T) {
 		"Default user":         {w.user(org, "d@bianchi.example", access.DefaultUser), fault.CodeRoleRequired, fault.CodeRoleRequired},
 		"signed in long ago":   {stale, fault.CodeSudoRequired, ""},
 	} {
-		before = w.rows()
+		before := w.rows()
 		for kind, k := range map[string]string{"invitation": code, "personal link": personal} {
 			_, err := w.accept(c.actor, k)
 			if !fault.Is(err, c.code) {
@@ -277,7 +276,7 @@ func TestAcceptGuards(t *testing.T) {
 		}
 		w.force(i, invitation.Sent)
 	}
-	before = w.rows()
+	before := w.rows()
 	_, err := w.Accept(t.Context(), w.bruno, AcceptInput{Code: code})
 	if got := problems(err); got != "confirmed NOT_CONFIRMED" {
 		t.Errorf("without the check box: %s", got)

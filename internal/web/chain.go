@@ -88,7 +88,9 @@ func (s *server) observed(next http.Handler) http.Handler {
 		v.actor = access.Anonymous(v.locale, network(v.ip))
 		w.Header().Set("X-Request-Id", v.id)
 		ctx := ident.WithRequest(context.WithValue(r.Context(), visitKey{}, v), v.id)
+		ctx, span := s.traced(ctx, r, s.trusted(peer))
 		rec := &recorder{ResponseWriter: w}
+		defer func() { traceAnswer(span, r.Method, v, rec.code()) }() // also where the connection is cut
 		next.ServeHTTP(rec, r.WithContext(ctx))
 
 		took := time.Since(start)
@@ -99,7 +101,7 @@ func (s *server) observed(next http.Handler) http.Handler {
 		}
 		s.Log.LogAttrs(ctx, level, "request", slog.String("method", metricMethod(r.Method)), slog.String("route", v.route),
 			slog.Int("status", rec.code()), slog.Duration("took", took), slog.Int64("bytes", rec.bytes),
-			slog.String("request", v.id), slog.String("user", string(v.actor.UserID)), slog.String("token", string(v.actor.TokenID)))
+			slog.String("request_id", v.id), slog.String("user", string(v.actor.UserID)), slog.String("token", string(v.actor.TokenID)))
 	})
 }
 
@@ -116,7 +118,7 @@ func (s *server) recovered(next http.Handler) http.Handler {
 			}
 			v := visitOf(r)
 			s.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.Any("panic", p), slog.String("route", v.route),
-				slog.String("request", v.id), slog.String("stack", string(debug.Stack())))
+				slog.String("request_id", v.id), slog.String("stack", string(debug.Stack())))
 			if rec, ok := w.(*recorder); ok && rec.status != 0 {
 				panic(http.ErrAbortHandler) // half a reply is out; cut the connection
 			}

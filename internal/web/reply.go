@@ -90,7 +90,7 @@ func (s *server) explain(r *http.Request, locale string, err error) failure {
 		code, status, after = codeUnavailable, http.StatusServiceUnavailable, 5*time.Second
 	}
 	v := visitOf(r)
-	s.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("route", v.route), slog.String("request", v.id), slog.Any("error", err))
+	s.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("route", v.route), slog.String("request_id", v.id), slog.Any("error", err))
 	return failure{status, after, []shown{{Code: code, Message: fault.Text(locale, code, nil)}}}
 }
 

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/database"
@@ -65,6 +66,8 @@ type Deps struct {
 	Log               *slog.Logger
 	// Registerer takes the HTTP metrics; nil keeps none.
 	Registerer prometheus.Registerer
+	// Tracer makes a span for each request but the probes; nil makes none.
+	Tracer trace.TracerProvider
 }
 
 // DefaultRequestsPerMinute is the edge limit for one network.

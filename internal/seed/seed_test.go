@@ -1,0 +1,138 @@
+package seed
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/secret"
+)
+
+// deps are the real services; no job runs, so that no mail leaves.
+func deps(t *testing.T) Deps {
+	t.Helper()
+	db := dbtest.New(t)
+	keys, err := secret.NewKeys(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mailer, err := mail.New(db, keys, mail.Config{SMTPURL: "smtp://127.0.0.1:2525", From: "center@example.com", PublicURL: "http://localhost:8080"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts := account.New(db, mailer, keys, account.Config{PublicURL: "http://localhost:8080",
+		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, nil)
+	partners := partner.New(db, accounts)
+	invitations := invitation.New(db, mailer, keys, accounts, invitation.Config{}, nil)
+	return Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations,
+		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080"),
+		Advance: func(_ context.Context, d time.Duration) error {
+			db.Clock().Advance(d)
+			return nil
+		}}
+}
+
+// The demo world has an account for each kind of party and role, with a
+// password of its own, at domains that nobody can own.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	w := Plan()
+	seen, passwords := map[string]bool{}, map[string]bool{}
+	for _, a := range w.Accounts {
+		if seen[a.Email] || !strings.HasSuffix(a.Email, ".example") || len(a.Password) < 16 || passwords[a.Password] || a.Organization == "" {
+			t.Errorf("got %+v", a)
+		}
+		seen[a.Email], passwords[a.Password] = true, true
+		if !slices.Contains(access.RolesOf(a.Kind), a.Role) {
+			t.Errorf("a %s is no %s", a.Kind, a.Role)
+		}
+	}
+	for _, k := range access.Kinds {
+		for _, r := range access.RolesOf(k) {
+			if !slices.ContainsFunc(w.Accounts, func(a Account) bool { return a.Kind == k && a.Role == r }) {
+				t.Errorf("no account of a %s's %s", k, r)
+			}
+		}
+	}
+	var out strings.Builder
+	w.Print(&out)
+	for _, a := range w.Accounts {
+		if !strings.Contains(out.String(), a.Email) || !strings.Contains(out.String(), a.Password) {
+			t.Errorf("%s is not printed with its password", a.Email)
+		}
+	}
+	if Plan().Accounts[0].Password == w.Accounts[0].Password {
+		t.Error("two worlds have one password")
+	}
+}
+
+func TestFoundAndLive(t *testing.T) {
+	t.Parallel()
+	d, w := deps(t), Plan()
+	ctx := t.Context()
+	if err := d.DB.InTx(ctx, func(ctx context.Context, tx *database.Tx) error { return w.Found(ctx, tx, d) }); err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range w.Accounts {
+		actor, err := w.as(ctx, d, a.Email)
+		if err != nil || actor.Kind != a.Kind || !actor.Has(a.Role) {
+			t.Errorf("%s is %+v, %v", a.Email, actor, err)
+		}
+		if i%5 == 0 {
+			_, _, _, err := d.Accounts.SignIn(ctx, account.SignInInput{Email: a.Email, Password: secret.String(a.Password), IP: netip.MustParseAddr("192.0.2.10")})
+			if err != nil {
+				t.Errorf("%s cannot sign in: %v", a.Email, err)
+			}
+		}
+	}
+	if err := w.Live(ctx, d); err != nil {
+		t.Fatal(err)
+	}
+	chief, err := w.as(ctx, d, "operator.admin@meridian.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	statuses := map[string]int{}
+	nordwind, err := d.Partnerships.List(ctx, chief, partnership.AsProvider, w.partners["nordwind.example"], page.Args{}, nil, partnership.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range nordwind.Nodes() {
+		statuses["nordwind "+string(p.Status)]++
+		if !p.HasAdminAccess() {
+			statuses["admin access withdrawn"]++
+		}
+	}
+	ended, err := d.Partnerships.ListTerminations(ctx, chief, page.Args{}, partnership.TerminationFilter{Status: []partnership.TerminationStatus{partnership.TerminationRequested}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	invitations, err := d.Invitations.List(ctx, chief, page.Args{}, nil, invitation.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range invitations.Nodes() {
+		statuses[string(i.Status)]++
+	}
+	if statuses["nordwind ACTIVE"] != 3 || statuses["admin access withdrawn"] != 1 || len(ended.Edges) != 1 || statuses["ACCEPTED"] != 5 || statuses["DECLINED"] != 1 {
+		t.Errorf("got %v, %d requests to end", statuses, len(ended.Edges))
+	}
+	// affiliates, an unsigned and a suspended reseller stand there to be refused
+	ps, err := d.Partners.ByIDs(ctx, chief, []ident.ID{w.partners["costa.example"], w.partners["vesuvio.example"]})
+	if err != nil || ps[w.partners["costa.example"]].AgreementSigned() || ps[w.partners["vesuvio.example"]].Status != partner.Suspended {
+		t.Errorf("got %v, %v", ps, err)
+	}
+}
