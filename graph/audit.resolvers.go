@@ -7,12 +7,14 @@ package graph
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 )
 
@@ -57,6 +59,18 @@ func (r *auditEventResolver) IPPrefix(ctx context.Context, obj *audit.Event) (*s
 	return blank(obj.IPPrefix), nil
 }
 
+func (r *auditExportResolver) DownloadURL(ctx context.Context, obj *audit.Export) (*string, error) {
+	panic(fmt.Errorf("not implemented: DownloadURL - downloadUrl"))
+}
+
+func (r *auditExportResolver) Operation(ctx context.Context, obj *audit.Export) (*outbox.Job, error) {
+	panic(fmt.Errorf("not implemented: Operation - operation"))
+}
+
+func (r *mutationResolver) ExportAuditEvents(ctx context.Context, input gen.ExportAuditEventsInput) (*gen.ExportAuditEventsPayload, error) {
+	panic(fmt.Errorf("not implemented: ExportAuditEvents - exportAuditEvents"))
+}
+
 func (r *queryResolver) AuditEvents(ctx context.Context, first *int, after *string, last *int, before *string, filter *audit.Filter) (*page.Connection[*audit.Event], error) {
 	c, err := audit.List(ctx, r.r.DB, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before}, orZero(filter))
 	return withRelations(ctx, c, err,
@@ -65,4 +79,9 @@ func (r *queryResolver) AuditEvents(ctx context.Context, first *int, after *stri
 
 func (r *Resolver) AuditEvent() gen.AuditEventResolver { return &auditEventResolver{r} }
 
-type auditEventResolver struct{ r *Resolver }
+func (r *Resolver) AuditExport() gen.AuditExportResolver { return &auditExportResolver{r} }
+
+type (
+	auditEventResolver  struct{ r *Resolver }
+	auditExportResolver struct{ r *Resolver }
+)

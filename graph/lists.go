@@ -90,8 +90,7 @@ func toRecipient(i *invitation.Invitation, mails []*mail.Message) []*mail.Messag
 // ownAct reports whether an act is of the viewer's own organization; of the
 // other party's acts a reader learns what was done, not by whom or from where.
 func ownAct(ctx context.Context, e *audit.Event) bool {
-	who := actor(ctx)
-	return who.IsOperator() || e.OrganizationID == who.OrganizationID
+	return e.Own(actor(ctx))
 }
 
 // draftProblems are what is wrong with a person's own subject or text.

@@ -101,6 +101,8 @@ type loaders struct {
 	operations      *loader[*outbox.Job]
 	operationsAbout *loader[*outbox.Job] // by subject
 	events          *loader[*audit.Event]
+	tokens          *loader[*account.Token]
+	exports         *loader[*audit.Export]
 	mails           *loader[*mail.Message]
 	mailsAbout      *loader[[]*mail.Message] // by subject
 	mailEvents      *loader[[]*mail.Event]   // by message
@@ -154,6 +156,8 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		events: guarded(a, access.PermAuditRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*audit.Event, error) {
 			return audit.ByIDs(ctx, d.DB, a, ids)
 		}),
+		tokens:  guarded(a, access.PermViewerRead, scoped(a, d.Accounts.TokensByIDs)),
+		exports: guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
 		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
 			return d.Mailer.FindMany(ctx, ids)
 		}),
@@ -185,6 +189,8 @@ var nodeTypes = map[string]nodeType{
 	ident.Proposal:     {"PartnershipLink", access.PermPartnershipRequest, through(func(l *loaders) *loader[*partnership.Link] { return l.links })},
 	ident.Job:          {"Operation", access.PermOperationRead, through(func(l *loaders) *loader[*outbox.Job] { return l.operations })},
 	ident.Audit:        {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
+	ident.Token:        {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
+	ident.Export:       {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
 	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 }
 

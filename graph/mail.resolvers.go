@@ -7,10 +7,13 @@ package graph
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
+	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/page"
 )
 
 func (r *invitationMailResolver) FailureCode(ctx context.Context, obj *mail.Message) (*string, error) {
@@ -43,6 +46,14 @@ func (r *mailMessageResolver) RequestID(ctx context.Context, obj *mail.Message) 
 
 func (r *mailMessageResolver) Events(ctx context.Context, obj *mail.Message) ([]*mail.Event, error) {
 	return load(ctx).mailEvents.one(ctx, obj.ID)
+}
+
+func (r *mutationResolver) LiftMailSuppression(ctx context.Context, input invitation.LiftSuppressionInput) (*gen.LiftMailSuppressionPayload, error) {
+	panic(fmt.Errorf("not implemented: LiftMailSuppression - liftMailSuppression"))
+}
+
+func (r *queryResolver) MailMessages(ctx context.Context, first *int, after *string, last *int, before *string, filter *mail.Filter) (*page.Connection[*mail.Message], error) {
+	panic(fmt.Errorf("not implemented: MailMessages - mailMessages"))
 }
 
 func (r *Resolver) InvitationMail() gen.InvitationMailResolver { return &invitationMailResolver{r} }

@@ -122,11 +122,12 @@ func Up(ctx context.Context, db *database.DB) (applied []string, err error) {
 }
 
 // prepare makes the migration tables where they are absent. On PostgreSQL
-// CREATE TABLE IF NOT EXISTS fails with a unique violation while another
-// process makes the same table; then it is there.
+// CREATE TABLE IF NOT EXISTS fails, in more than one way, while another process
+// makes the same table; a moment later it is there. Asking again does no harm
+// to any other failure.
 func prepare(ctx context.Context, m *migrate.Migrator) error {
 	err := m.Init(ctx)
-	for try := 0; database.IsUnique(err) && try < 5; try++ {
+	for try := 0; err != nil && !database.IsDown(err) && ctx.Err() == nil && try < 5; try++ {
 		err = m.Init(ctx)
 	}
 	if err != nil {

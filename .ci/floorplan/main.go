@@ -137,6 +137,8 @@ func mayImport(f file, target string) bool {
 		return to == ground
 	case from == engine:
 		return to == ground || target == "internal/database"
+	case f.pkg == "internal/audit" && target == "internal/outbox":
+		return true
 	case from == concepts && to == concepts:
 		return slices.Index(floors[concepts], target) < slices.Index(floors[concepts], f.pkg)
 	case f.pure():

@@ -6,6 +6,7 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/outbox"
@@ -41,6 +42,18 @@ type CompleteTerminationPayload struct {
 	Termination *partnership.Termination `json:"termination"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.CompleteTerminationError `json:"userErrors"`
+}
+
+// What minting a personal token gave.
+type CreatePersonalTokenPayload struct {
+	// The token; null exactly when there are errors.
+	PersonalToken *account.Token `json:"personalToken"`
+	// The secret, `cgp_` and 49 more characters. It is shown this once; null where it was shown before or nothing was minted.
+	Secret *string `json:"secret"`
+	// Whether an earlier answer to the same `idempotencyKey` has shown the secret; null where nothing was minted.
+	IsAlreadyShown *bool `json:"isAlreadyShown"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CreatePersonalTokenError `json:"userErrors"`
 }
 
 // What declaring affiliates gave.
@@ -131,6 +144,24 @@ type EndUserSessionsPayload struct {
 	UserErrors []*model.EndUserSessionsError `json:"userErrors"`
 }
 
+// Which events to export.
+type ExportAuditEventsInput struct {
+	// Narrows what is exported; all that the viewer may read without it.
+	Filter *audit.Filter `json:"filter"`
+	// 1 to 128 characters; the same key again within 48 hours gives the first export instead of a second one.
+	IdempotencyKey *string `json:"idempotencyKey"`
+}
+
+// What asking for an export gave.
+type ExportAuditEventsPayload struct {
+	// The export; null exactly when there are errors.
+	AuditExport *audit.Export `json:"auditExport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ExportAuditEventsError `json:"userErrors"`
+}
+
 // What inviting a user gave.
 type InviteUserPayload struct {
 	// The invited user; null exactly when there are errors.
@@ -153,6 +184,14 @@ type KeepInvitationWaitingPayload struct {
 	IsWaiting *bool `json:"isWaiting"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.KeepInvitationWaitingError `json:"userErrors"`
+}
+
+// What lifting gave.
+type LiftMailSuppressionPayload struct {
+	// The address as it is written; null exactly when there are errors.
+	Email *string `json:"email"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.LiftMailSuppressionError `json:"userErrors"`
 }
 
 // Everything that can be changed. A mutation either does all of what it says, in one transaction, or
@@ -276,6 +315,20 @@ type RevokeInvitationPayload struct {
 	Invitation *invitation.Invitation `json:"invitation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RevokeInvitationError `json:"userErrors"`
+}
+
+// Which personal token to end.
+type RevokePersonalTokenInput struct {
+	// The id of the token.
+	TokenID ident.ID `json:"tokenId"`
+}
+
+// What revoking a personal token gave.
+type RevokePersonalTokenPayload struct {
+	// The token; null exactly when there are errors.
+	PersonalToken *account.Token `json:"personalToken"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RevokePersonalTokenError `json:"userErrors"`
 }
 
 // What rotating the personal link gave.

@@ -22,6 +22,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	AuditEvent() AuditEventResolver
+	AuditExport() AuditExportResolver
 	Invitation() InvitationResolver
 	InvitationMail() InvitationMailResolver
 	MailEvent() MailEventResolver
@@ -37,6 +38,7 @@ type ResolverRoot interface {
 	PartnershipRefusal() PartnershipRefusalResolver
 	PartnershipRequestDraft() PartnershipRequestDraftResolver
 	PartnershipRequestLine() PartnershipRequestLineResolver
+	PersonalToken() PersonalTokenResolver
 	Query() QueryResolver
 	Session() SessionResolver
 	Termination() TerminationResolver
@@ -73,6 +75,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAuthorizeProviderInput,
 		ec.unmarshalInputCancelOperationInput,
 		ec.unmarshalInputCompleteTerminationInput,
+		ec.unmarshalInputCreatePersonalTokenInput,
 		ec.unmarshalInputDeclareAffiliatesInput,
 		ec.unmarshalInputDeclineInvitationInput,
 		ec.unmarshalInputDisableUserInput,
@@ -80,15 +83,19 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEndOtherSessionsInput,
 		ec.unmarshalInputEndSessionInput,
 		ec.unmarshalInputEndUserSessionsInput,
+		ec.unmarshalInputExportAuditEventsInput,
 		ec.unmarshalInputInvitationFilter,
 		ec.unmarshalInputInvitationOrder,
 		ec.unmarshalInputInviteUserInput,
 		ec.unmarshalInputKeepInvitationWaitingInput,
+		ec.unmarshalInputLiftMailSuppressionInput,
+		ec.unmarshalInputMailMessageFilter,
 		ec.unmarshalInputOperationFilter,
 		ec.unmarshalInputPartnerFilter,
 		ec.unmarshalInputPartnerOrder,
 		ec.unmarshalInputPartnershipFilter,
 		ec.unmarshalInputPartnershipOrder,
+		ec.unmarshalInputPersonalTokenFilter,
 		ec.unmarshalInputRefuseTerminationInput,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
@@ -100,6 +107,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputResendUserInvitationInput,
 		ec.unmarshalInputRetryOperationInput,
 		ec.unmarshalInputRevokeInvitationInput,
+		ec.unmarshalInputRevokePersonalTokenInput,
 		ec.unmarshalInputRotatePartnershipLinkInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
 		ec.unmarshalInputSetUserRolesInput,
@@ -347,6 +355,8 @@ enum Capability {
   OPERATION_MANAGE
   "Read the mails of the installation."
   MAIL_READ
+  "Let mail reach an address again that it had come back from."
+  MAIL_MANAGE
   "Read the organization's audit."
   AUDIT_READ
 }
@@ -865,6 +875,17 @@ enum EndUserSessionsErrorCode {
   ): AuditEventConnection! @access(permission: AUDIT_READ)
 }
 
+extend type Mutation {
+  """
+  Writes what the viewer may read of the audit into a CSV file, the events recorded until now, oldest
+  first. An operation does it; the file is the viewer's alone. At most 10 an hour (` + "`" + `RATE_LIMITED` + "`" + `).
+  """
+  exportAuditEvents(
+    "Which events."
+    input: ExportAuditEventsInput!
+  ): ExportAuditEventsPayload! @access(permission: AUDIT_READ)
+}
+
 "What acted."
 enum AuditActorKind {
   "A signed-in person."
@@ -951,6 +972,88 @@ input AuditEventFilter {
   since: Time
   "Only what happened before this moment."
   until: Time
+}
+
+"The state of an export."
+enum AuditExportState {
+  "Waits to be written."
+  QUEUED
+  "Is being written."
+  RUNNING
+  "Can be downloaded."
+  READY
+  "Could not be written; its operation may be retried."
+  FAILED
+  "Was called off; its operation may be retried."
+  CANCELLED
+  "Is gone, since its time was over."
+  EXPIRED
+}
+
+"A CSV file of audit events that an operation writes for one person; nobody else sees it."
+type AuditExport implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Where it stands."
+  state: AuditExportState!
+  "The stable code of why it could not be written; null where it could."
+  failureCode: String
+  "How many events it will hold, at most 1,000,000; null until they have been counted."
+  rowCount: Int
+  "How many events were written so far."
+  rowsDone: Int!
+  "The path from which it is downloaded with GET, by session or personal token; null unless it is ready."
+  downloadUrl: String
+  "The newest work of writing it; null where hidden."
+  operation: Operation
+  "When it was asked for."
+  createdAt: Time!
+  "When it became ready; null before that."
+  finishedAt: Time
+  "When it goes: 7 days after it became ready."
+  expiresAt: Time!
+}
+
+"Which events to export."
+input ExportAuditEventsInput {
+  "Narrows what is exported; all that the viewer may read without it."
+  filter: AuditEventFilter
+  "1 to 128 characters; the same key again within 48 hours gives the first export instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for an export gave."
+type ExportAuditEventsPayload {
+  "The export; null exactly when there are errors."
+  auditExport: AuditExport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ExportAuditEventsError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why the audit could not be exported."
+type ExportAuditEventsError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ExportAuditEventsErrorCode!
+}
+
+"The codes of why the audit could not be exported."
+enum ExportAuditEventsErrorCode {
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The key is of an export that is gone."
+  NOT_FOUND
+  "A text is too long."
+  TOO_LONG
 }
 `, BuiltIn: false},
 	{Name: "../schema/base.graphqls", Input: `"""
@@ -1295,7 +1398,31 @@ enum RevokeInvitationErrorCode {
   NOT_FOUND
 }
 `, BuiltIn: false},
-	{Name: "../schema/mail.graphqls", Input: `"Where a mail stands."
+	{Name: "../schema/mail.graphqls", Input: `extend type Query {
+  "The mails of the installation, the newest first; never their texts."
+  mailMessages(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: MailMessageFilter
+  ): MailMessageConnection! @access(permission: MAIL_READ)
+}
+
+extend type Mutation {
+  "Lets mail reach an address again after it had come back, for an operator who heard from its owner."
+  liftMailSuppression(
+    "Which address."
+    input: LiftMailSuppressionInput!
+  ): LiftMailSuppressionPayload! @access(permission: MAIL_MANAGE)
+}
+
+"Where a mail stands."
 enum MailState {
   "Waits to be sent."
   PENDING
@@ -1385,6 +1512,78 @@ type MailMessage implements Node {
   bouncedAt: Time
   "Its timeline, oldest first, at most 50."
   events: [MailEvent!]!
+}
+
+"One row of a list of mails with its place."
+type MailMessageEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: MailMessage!
+}
+
+"One page of a list of mails."
+type MailMessageConnection {
+  "The page's rows with their places."
+  edges: [MailMessageEdge!]!
+  "The page's rows without their places."
+  nodes: [MailMessage!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of mails; conditions given together must all hold."
+input MailMessageFilter {
+  "Only mails in this state."
+  state: MailState
+  "Only this kind of mail, such as ` + "`" + `partnership_invitation` + "`" + `."
+  template: String
+  "Only mails whose address begins with this text, in any case."
+  recipient: String
+  "Only mails about the thing with this id."
+  subjectId: ID
+  "Only what was written at this moment or later."
+  since: Time
+  "Only what was written before this moment."
+  until: Time
+}
+
+"Which address mail may reach again."
+input LiftMailSuppressionInput {
+  "The address."
+  email: String!
+}
+
+"What lifting gave."
+type LiftMailSuppressionPayload {
+  "The address as it is written; null exactly when there are errors."
+  email: String
+  "Why nothing was done; empty on success."
+  userErrors: [LiftMailSuppressionError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why mail may not reach the address again."
+type LiftMailSuppressionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: LiftMailSuppressionErrorCode!
+}
+
+"The codes of why mail may not reach the address again."
+enum LiftMailSuppressionErrorCode {
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "Nothing keeps mail from the address."
+  NOT_FOUND
 }
 `, BuiltIn: false},
 	{Name: "../schema/operation.graphqls", Input: `extend type Query {
@@ -3059,6 +3258,208 @@ type Country {
   cultures: [String!]!
 }
 `, BuiltIn: false},
+	{Name: "../schema/token.graphqls", Input: `extend type Viewer {
+  "The personal tokens that the person minted, the newest first."
+  personalTokens(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: PersonalTokenFilter
+  ): PersonalTokenConnection!
+}
+
+extend type Mutation {
+  """
+  Mints a personal token, with which a program acts as the viewer. Its secret is in this answer and
+  nowhere else. Needs a fresh authentication (` + "`" + `SUDO_REQUIRED` + "`" + `), and a person: a token mints no tokens
+  (` + "`" + `TOKEN_NOT_ALLOWED` + "`" + `).
+  """
+  createPersonalToken(
+    "What the token is for, and what it may do."
+    input: CreatePersonalTokenInput!
+  ): CreatePersonalTokenPayload! @access(permission: VIEWER_READ)
+
+  """
+  Ends a personal token at once: one of the viewer's own or, for who manages users, one of the
+  organization. One that has ended already stays as it is.
+  """
+  revokePersonalToken(
+    "Which token."
+    input: RevokePersonalTokenInput!
+  ): RevokePersonalTokenPayload! @access(permission: VIEWER_READ)
+}
+
+"The state of a personal token. Both ends are final."
+enum PersonalTokenState {
+  "Works."
+  ACTIVE
+  "Its time is over."
+  EXPIRED
+  "Was revoked."
+  REVOKED
+}
+
+"""
+What a program shows to act as a person, as ` + "`" + `Authorization: Bearer` + "`" + `. It may do what its scopes and
+today's roles of the person both allow, never more; acts that need a fresh authentication and answers
+to mailed links stay with people. Read by the person and by those who manage the organization's users.
+"""
+type PersonalToken implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The person that the token acts as; null where hidden."
+  user: User
+  "What the token is for, as its owner called it."
+  name: String!
+  "The capabilities that bound the token, in a stable order."
+  scopes: [Capability!]!
+  "The networks that the token works from, in CIDR notation, at most 20; from everywhere where there are none."
+  networks: [String!]!
+  "Where the token stands."
+  state: PersonalTokenState!
+  "When it was minted."
+  createdAt: Time!
+  "When it ends by itself; its owner gets a mail 7 days before."
+  expiresAt: Time!
+  "When it last worked, to the minute; null where it never did."
+  lastUsedAt: Time
+  "When it was revoked; null where it was not."
+  revokedAt: Time
+  "The person who revoked it; null where hidden or where nobody did."
+  revokedBy: User
+}
+
+"One row of a list of personal tokens with its place."
+type PersonalTokenEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: PersonalToken!
+}
+
+"One page of a list of personal tokens."
+type PersonalTokenConnection {
+  "The page's rows with their places."
+  edges: [PersonalTokenEdge!]!
+  "The page's rows without their places."
+  nodes: [PersonalToken!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of personal tokens."
+input PersonalTokenFilter {
+  "Only tokens in this state."
+  state: PersonalTokenState
+}
+
+"What a personal token is for, and what it may do."
+input CreatePersonalTokenInput {
+  "What the token is for, 1 to 50 characters; no two working tokens of a person have the same name."
+  name: String!
+  "The capabilities to bound the token by, at least one and at most those that the viewer has."
+  scopes: [Capability!]!
+  "How many days it lives, 1 to 366; 90 without it."
+  expiresInDays: Int
+  "The networks that it works from, in CIDR notation or as single addresses, at most 20; everywhere without any."
+  networks: [String!]
+  """
+  1 to 128 characters; the same key again within 48 hours gives the first token instead of a second one,
+  without its secret.
+  """
+  idempotencyKey: String
+}
+
+"What minting a personal token gave."
+type CreatePersonalTokenPayload {
+  "The token; null exactly when there are errors."
+  personalToken: PersonalToken
+  "The secret, ` + "`" + `cgp_` + "`" + ` and 49 more characters. It is shown this once; null where it was shown before or nothing was minted."
+  secret: String
+  "Whether an earlier answer to the same ` + "`" + `idempotencyKey` + "`" + ` has shown the secret; null where nothing was minted."
+  isAlreadyShown: Boolean
+  "Why nothing was done; empty on success."
+  userErrors: [CreatePersonalTokenError!]!
+}
+
+"Which personal token to end."
+input RevokePersonalTokenInput {
+  "The id of the token."
+  tokenId: ID!
+}
+
+"What revoking a personal token gave."
+type RevokePersonalTokenPayload {
+  "The token; null exactly when there are errors."
+  personalToken: PersonalToken
+  "Why nothing was done; empty on success."
+  userErrors: [RevokePersonalTokenError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why a personal token could not be minted."
+type CreatePersonalTokenError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: CreatePersonalTokenErrorCode!
+}
+
+"The codes of why a personal token could not be minted."
+enum CreatePersonalTokenErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The value is no network in CIDR notation and no address."
+  NETWORK_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "The viewer does not have the capability."
+  SCOPE_NOT_HELD
+  "The number of days is out of range."
+  TOKEN_LIFE
+  "Another working token of the viewer has the name."
+  TOKEN_NAME_TAKEN
+  "A text is too long."
+  TOO_LONG
+  "There are too many values, or too many working tokens: 50 is the most."
+  TOO_MANY
+}
+
+"Why a personal token could not be revoked."
+type RevokePersonalTokenError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RevokePersonalTokenErrorCode!
+}
+
+"The codes of why a personal token could not be revoked."
+enum RevokePersonalTokenErrorCode {
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -3122,6 +3523,32 @@ func (ec *executionContext) childFields_AuditEventEdge(ctx context.Context, fiel
 		return ec.fieldContext_AuditEventEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuditEventEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditExport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AuditExport_id(ctx, field)
+	case "state":
+		return ec.fieldContext_AuditExport_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_AuditExport_failureCode(ctx, field)
+	case "rowCount":
+		return ec.fieldContext_AuditExport_rowCount(ctx, field)
+	case "rowsDone":
+		return ec.fieldContext_AuditExport_rowsDone(ctx, field)
+	case "downloadUrl":
+		return ec.fieldContext_AuditExport_downloadUrl(ctx, field)
+	case "operation":
+		return ec.fieldContext_AuditExport_operation(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_AuditExport_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_AuditExport_finishedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_AuditExport_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditExport", field.Name)
 }
 
 func (ec *executionContext) childFields_AuthorizeProviderError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3220,6 +3647,32 @@ func (ec *executionContext) childFields_Country(ctx context.Context, field graph
 		return ec.fieldContext_Country_cultures(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Country", field.Name)
+}
+
+func (ec *executionContext) childFields_CreatePersonalTokenError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_CreatePersonalTokenError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_CreatePersonalTokenError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_CreatePersonalTokenError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreatePersonalTokenError", field.Name)
+}
+
+func (ec *executionContext) childFields_CreatePersonalTokenPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "personalToken":
+		return ec.fieldContext_CreatePersonalTokenPayload_personalToken(ctx, field)
+	case "secret":
+		return ec.fieldContext_CreatePersonalTokenPayload_secret(ctx, field)
+	case "isAlreadyShown":
+		return ec.fieldContext_CreatePersonalTokenPayload_isAlreadyShown(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CreatePersonalTokenPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreatePersonalTokenPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeclareAffiliatesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3378,6 +3831,30 @@ func (ec *executionContext) childFields_EndUserSessionsPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type EndUserSessionsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ExportAuditEventsError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ExportAuditEventsError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ExportAuditEventsError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ExportAuditEventsError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportAuditEventsError", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportAuditEventsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "auditExport":
+		return ec.fieldContext_ExportAuditEventsPayload_auditExport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ExportAuditEventsPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ExportAuditEventsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportAuditEventsPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Invitation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -3524,6 +4001,28 @@ func (ec *executionContext) childFields_KeepInvitationWaitingPayload(ctx context
 	return nil, fmt.Errorf("no field named %q was found under type KeepInvitationWaitingPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_LiftMailSuppressionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_LiftMailSuppressionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_LiftMailSuppressionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_LiftMailSuppressionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LiftMailSuppressionError", field.Name)
+}
+
+func (ec *executionContext) childFields_LiftMailSuppressionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_LiftMailSuppressionPayload_email(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_LiftMailSuppressionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LiftMailSuppressionPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_MailEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "event":
@@ -3534,6 +4033,72 @@ func (ec *executionContext) childFields_MailEvent(ctx context.Context, field gra
 		return ec.fieldContext_MailEvent_occurredAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MailEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_MailMessage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_MailMessage_id(ctx, field)
+	case "template":
+		return ec.fieldContext_MailMessage_template(ctx, field)
+	case "locale":
+		return ec.fieldContext_MailMessage_locale(ctx, field)
+	case "recipient":
+		return ec.fieldContext_MailMessage_recipient(ctx, field)
+	case "state":
+		return ec.fieldContext_MailMessage_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_MailMessage_failureCode(ctx, field)
+	case "serverReply":
+		return ec.fieldContext_MailMessage_serverReply(ctx, field)
+	case "mayBeDuplicate":
+		return ec.fieldContext_MailMessage_mayBeDuplicate(ctx, field)
+	case "isReminder":
+		return ec.fieldContext_MailMessage_isReminder(ctx, field)
+	case "attempts":
+		return ec.fieldContext_MailMessage_attempts(ctx, field)
+	case "nextAttemptAt":
+		return ec.fieldContext_MailMessage_nextAttemptAt(ctx, field)
+	case "subject":
+		return ec.fieldContext_MailMessage_subject(ctx, field)
+	case "requestId":
+		return ec.fieldContext_MailMessage_requestId(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_MailMessage_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_MailMessage_expiresAt(ctx, field)
+	case "sentAt":
+		return ec.fieldContext_MailMessage_sentAt(ctx, field)
+	case "bouncedAt":
+		return ec.fieldContext_MailMessage_bouncedAt(ctx, field)
+	case "events":
+		return ec.fieldContext_MailMessage_events(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MailMessage", field.Name)
+}
+
+func (ec *executionContext) childFields_MailMessageConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_MailMessageConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_MailMessageConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_MailMessageConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_MailMessageConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MailMessageConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_MailMessageEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_MailMessageEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_MailMessageEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MailMessageEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Operation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3898,6 +4463,58 @@ func (ec *executionContext) childFields_PartnershipRequestLine(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type PartnershipRequestLine", field.Name)
 }
 
+func (ec *executionContext) childFields_PersonalToken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_PersonalToken_id(ctx, field)
+	case "user":
+		return ec.fieldContext_PersonalToken_user(ctx, field)
+	case "name":
+		return ec.fieldContext_PersonalToken_name(ctx, field)
+	case "scopes":
+		return ec.fieldContext_PersonalToken_scopes(ctx, field)
+	case "networks":
+		return ec.fieldContext_PersonalToken_networks(ctx, field)
+	case "state":
+		return ec.fieldContext_PersonalToken_state(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_PersonalToken_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_PersonalToken_expiresAt(ctx, field)
+	case "lastUsedAt":
+		return ec.fieldContext_PersonalToken_lastUsedAt(ctx, field)
+	case "revokedAt":
+		return ec.fieldContext_PersonalToken_revokedAt(ctx, field)
+	case "revokedBy":
+		return ec.fieldContext_PersonalToken_revokedBy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PersonalToken", field.Name)
+}
+
+func (ec *executionContext) childFields_PersonalTokenConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_PersonalTokenConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_PersonalTokenConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_PersonalTokenConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_PersonalTokenConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PersonalTokenConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_PersonalTokenEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_PersonalTokenEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_PersonalTokenEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PersonalTokenEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_RefuseTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4140,6 +4757,28 @@ func (ec *executionContext) childFields_RevokeInvitationPayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type RevokeInvitationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RevokePersonalTokenError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RevokePersonalTokenError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RevokePersonalTokenError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RevokePersonalTokenError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokePersonalTokenError", field.Name)
+}
+
+func (ec *executionContext) childFields_RevokePersonalTokenPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "personalToken":
+		return ec.fieldContext_RevokePersonalTokenPayload_personalToken(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RevokePersonalTokenPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokePersonalTokenPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RotatePartnershipLinkError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4374,6 +5013,8 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_sudoExpiresAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_Viewer_sessions(ctx, field)
+	case "personalTokens":
+		return ec.fieldContext_Viewer_personalTokens(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
@@ -34,6 +35,14 @@ type (
 	UserConnection = page.Connection[*account.User]
 	// UserEdge is a row of a page of users.
 	UserEdge = page.Edge[*account.User]
+	// PersonalTokenConnection is a page of personal tokens.
+	PersonalTokenConnection = page.Connection[*account.Token]
+	// PersonalTokenEdge is a row of a page of personal tokens.
+	PersonalTokenEdge = page.Edge[*account.Token]
+	// MailMessageConnection is a page of mails.
+	MailMessageConnection = page.Connection[*mail.Message]
+	// MailMessageEdge is a row of a page of mails.
+	MailMessageEdge = page.Edge[*mail.Message]
 	// PartnerConnection is a page of partners.
 	PartnerConnection = page.Connection[*partner.Partner]
 	// PartnerEdge is a row of a page of partners.
@@ -89,6 +98,14 @@ type (
 	EndOtherSessionsError UserError
 	// EndUserSessionsError is why endUserSessions did nothing.
 	EndUserSessionsError UserError
+	// CreatePersonalTokenError is why createPersonalToken did nothing.
+	CreatePersonalTokenError UserError
+	// RevokePersonalTokenError is why revokePersonalToken did nothing.
+	RevokePersonalTokenError UserError
+	// ExportAuditEventsError is why exportAuditEvents did nothing.
+	ExportAuditEventsError UserError
+	// LiftMailSuppressionError is why liftMailSuppression did nothing.
+	LiftMailSuppressionError UserError
 	// RegisterPartnerError is why registerPartner did nothing.
 	RegisterPartnerError UserError
 	// DeclareAffiliatesError is why declareAffiliates did nothing.

@@ -93,6 +93,9 @@ func TestSchema(t *testing.T) {
 			t.Errorf("gone: %s", l)
 		}
 	}
+	if t.Failed() {
+		t.Error("where a migration meant it: go test -run TestSchema ./internal/database -update, on both engines")
+	}
 }
 
 func TestMigrateFromZero(t *testing.T) {

@@ -1,6 +1,10 @@
 package database
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/uptrace/bun"
+)
 
 func TestDescribeTellsNoArgument(t *testing.T) {
 	t.Parallel()
@@ -21,5 +25,20 @@ func TestDescribeTellsNoArgument(t *testing.T) {
 		if op, table := describe(query); op != want[0] || table != want[1] {
 			t.Errorf("%s: %q %q, want %q", query, op, table, want)
 		}
+	}
+}
+
+func TestUntracedStatementsCostNothing(t *testing.T) {
+	e := &bun.QueryEvent{Query: "SELECT 1 FROM job"}
+	if n := testing.AllocsPerRun(100, func() { beginStatement(t.Context(), SQLite, e); endStatement(e) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkUntracedStatement(b *testing.B) {
+	e := &bun.QueryEvent{Query: "SELECT 1 FROM job"}
+	for b.Loop() {
+		beginStatement(b.Context(), SQLite, e)
+		endStatement(e)
 	}
 }

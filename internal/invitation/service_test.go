@@ -856,11 +856,11 @@ func TestListAndReceived(t *testing.T) {
 		"statuses":             {names(w.agent, page.Args{}, nil, Filter{Status: []Status{Queued}}), "gbac"},
 		"the operator's":       {names(w.chief, page.Args{}, nil, Filter{}), "gbac"},
 		"another provider's":   {names(w.other, page.Args{}, nil, Filter{}), ""},
-		"without the role":     {names(w.helpdesk, page.Args{}, nil, Filter{}), "ROLE_REQUIRED .:ROLE_REQUIRED"},
+		"without the role":     {names(w.helpdesk, page.Args{}, nil, Filter{}), "ROLE_REQUIRED :ROLE_REQUIRED"},
 		"nobody's":             {names(access.Anonymous("en", ""), page.Args{}, nil, Filter{}), "UNAUTHENTICATED"},
 		"a size out of bounds": {names(w.agent, page.Args{First: ptr(101)}, nil, Filter{}), "BAD_USER_INPUT first:PAGE_SIZE"},
 	} {
-		if strings.ReplaceAll(c[0], " .:", " :") != strings.ReplaceAll(c[1], " .:", " :") {
+		if c[0] != c[1] {
 			t.Errorf("%s: got %q, want %q", name, c[0], c[1])
 		}
 	}
@@ -881,7 +881,9 @@ func TestLiftSuppression(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Config{})
 	const addr = "gone@studio.example"
-	w.tx(func(ctx context.Context, tx *database.Tx) error { return w.mailer.Suppress(ctx, tx, addr, "BOUNCED", "msg_x") })
+	w.tx(func(ctx context.Context, tx *database.Tx) error {
+		return w.mailer.Suppress(ctx, tx, addr, "BOUNCED", "msg_x")
+	})
 	lift := func(a access.Actor, email string) (string, error) {
 		return w.LiftSuppression(t.Context(), a, LiftSuppressionInput{Email: email})
 	}

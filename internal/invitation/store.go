@@ -9,6 +9,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
@@ -94,7 +95,8 @@ func insertLink(ctx context.Context, tx *database.Tx, l *link) error {
 	return err
 }
 
-// save writes a held invitation back, guarded by its version.
+// save writes a held invitation back, guarded by its version, and tells those
+// who watch.
 func save(ctx context.Context, tx *database.Tx, i *Invitation) error {
 	i.Version++
 	i.UpdatedAt = tx.Now
@@ -105,7 +107,11 @@ func save(ctx context.Context, tx *database.Tx, i *Invitation) error {
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return fault.Conflict("", fault.CodeConflict)
 	}
-	return nil
+	var invitee ident.ID
+	if i.InviteeID != nil {
+		invitee = *i.InviteeID
+	}
+	return event.Record(ctx, tx, event.InvitationChanged, i.ID, i.InviterID, invitee)
 }
 
 // byToken finds the invitation that a token was made for, and whether the

@@ -234,7 +234,7 @@ func deref(s *string) string {
 
 // Request mails one address an invitation to authorize the provider. Errors:
 // EMAIL_INVALID and its kin, LINK_MISSING, CONTACT_DETAILS_NOT_ALLOWED,
-// INVITATION_PENDING, ALREADY_PARTNERED, limits, the guards of the provider.
+// INVITATION_PENDING, SELF_DEALING, limits, the guards of the provider.
 func (s *Service) Request(ctx context.Context, actor access.Actor, in RequestInput) (*invitation.Dispatched, error) {
 	if err := actor.Require(access.PermPartnershipRequest); err != nil {
 		return nil, err

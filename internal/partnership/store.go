@@ -8,6 +8,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
@@ -56,14 +57,25 @@ func insert(ctx context.Context, tx *database.Tx, p *Partnership) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	n, err := res.RowsAffected()
-	return n == 1, err
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return false, err
+	}
+	return true, tell(ctx, tx, p)
 }
 
 func save(ctx context.Context, tx *database.Tx, p *Partnership) error {
 	p.Version++
 	p.UpdatedAt = tx.Now
-	return one(tx.NewUpdate().Model(p).WherePK().Where("version = ?", p.Version-1).Exec(ctx))
+	if err := one(tx.NewUpdate().Model(p).WherePK().Where("version = ?", p.Version-1).Exec(ctx)); err != nil {
+		return err
+	}
+	return tell(ctx, tx, p)
+}
+
+// tell lets both sides' watchers know that a partnership, or a request to end
+// it, changed.
+func tell(ctx context.Context, tx *database.Tx, p *Partnership) error {
+	return event.Record(ctx, tx, event.PartnershipChanged, p.ID, p.ProviderID, p.ResellerID)
 }
 
 type result interface{ RowsAffected() (int64, error) }

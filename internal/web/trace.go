@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -31,8 +32,9 @@ func traceAnswer(span trace.Span, method string, v *visit, status int) {
 		return
 	}
 	if span.IsRecording() {
-		span.SetName(metricMethod(method) + " " + v.route)
-		span.SetAttributes(attribute.String("http.request.method", metricMethod(method)), attribute.String("http.route", v.route),
+		route := strings.TrimPrefix(v.route, method+" ") // mounted doors' patterns name no method
+		span.SetName(metricMethod(method) + " " + route)
+		span.SetAttributes(attribute.String("http.request.method", metricMethod(method)), attribute.String("http.route", route),
 			attribute.Int("http.response.status_code", status), attribute.String("request.id", v.id))
 		if status >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, "")
