@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly oldest_node=20.19
+readonly own_node=22.23.3
 
 say() { printf 'suites: %s\n' "$*"; }
 die() {
@@ -30,6 +31,26 @@ if ! node_serves && [ "$(id -u)" = 0 ] && has apt-get; then
 	rm -f "$log"
 	[ "$status" = 0 ] || die "apt-get could not install nodejs and npm"
 	hash -r
+fi
+# Debian 12 has Node 18; the registry that npm asks anyway has newer ones as packages.
+node_of_our_own() {
+	local arch
+	case $(uname -m) in
+	x86_64) arch=x64 ;;
+	aarch64) arch=arm64 ;;
+	*) return 0 ;;
+	esac
+	local home=$PWD/.cache/node
+	if [ ! -x "$home/node_modules/node-linux-$arch/bin/node" ]; then
+		say "installing Node $own_node for this project alone"
+		mkdir -p "$home"
+		npm install --prefix "$home" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "node-linux-$arch@$own_node"
+	fi
+	export PATH="$home/node_modules/node-linux-$arch/bin:$PATH"
+	hash -r
+}
+if ! node_serves && [ "$(uname -s)" = Linux ] && has npm; then
+	node_of_our_own
 fi
 if ! node_serves; then
 	found=none

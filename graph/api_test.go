@@ -191,7 +191,7 @@ func TestUnexpectedErrorsAreHidden(t *testing.T) {
 func TestCodesOutsideTheEnumAreInternal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ctx := withOperation(t.Context(), &w.Deps, nobody)
+	ctx := withOperation(t.Context(), &w.handler.(*server).deps, nobody)
 	if errs, err := refused[model.EndSessionError](ctx, fault.NotFound("sessionId")); err != nil || len(errs) != 1 || errs[0].Code != "NOT_FOUND" || errs[0].Message == "" || fmt.Sprint(errs[0].Path) != "[input sessionId]" {
 		t.Errorf("%v %v", errs, err)
 	}
@@ -213,8 +213,8 @@ func TestNodes(t *testing.T) {
 	w := newWorld(t)
 	ours, theirs := w.partnered(w.nordwind, w.contoso), w.partnered(w.fabrikam, w.tailspin)
 	gina, otto := w.as(w.nordwind.admin), w.as(w.operator)
-	token, session, _, err := w.Accounts.SignIn(t.Context(), account.SignInInput{Email: w.nordwind.admin.Email, Password: password})
-	if err != nil || token == "" {
+	cookie, session, _, err := w.Accounts.SignIn(t.Context(), account.SignInInput{Email: w.nordwind.admin.Email, Password: password})
+	if err != nil || cookie == "" {
 		t.Fatal(err)
 	}
 	_, foreign, _, err := w.Accounts.SignIn(t.Context(), account.SignInInput{Email: w.fabrikam.admin.Email, Password: password})
@@ -241,6 +241,20 @@ func TestNodes(t *testing.T) {
 	event := func(who company) ident.ID {
 		return ident.ID(w.gql(w.as(who.admin), "{ auditEvents(first: 1) { nodes { id } } }").ok().text("auditEvents.nodes.0.id"))
 	}
+	token := func(who company) ident.ID {
+		key, _, _, err := w.Accounts.CreateToken(t.Context(), w.as(who.admin), account.CreateTokenInput{Name: "Sync", Scopes: []access.Permission{access.PermViewerRead}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key.ID
+	}
+	export := func(who company) ident.ID {
+		e, _, err := w.Audits.RequestExport(t.Context(), w.as(who.admin), audit.Filter{}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.ID
+	}
 	is, err := w.Invitations.ByIDs(t.Context(), otto, []ident.ID{ours.InvitationID})
 	if err != nil {
 		t.Fatal(err)
@@ -259,6 +273,8 @@ func TestNodes(t *testing.T) {
 		"PartnershipLink": {link(w.nordwind), link(w.fabrikam), gina},
 		"Operation":       {op(w.nordwind), op(w.fabrikam), gina},
 		"AuditEvent":      {event(w.nordwind), event(w.fabrikam), gina},
+		"PersonalToken":   {token(w.nordwind), token(w.fabrikam), gina},
+		"AuditExport":     {export(w.nordwind), export(w.fabrikam), gina},
 		"MailMessage":     {is[ours.InvitationID].MessageID, "", otto},
 	}
 	for _, d := range schema.PossibleTypes["Node"] {

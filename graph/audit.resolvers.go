@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
@@ -60,15 +59,23 @@ func (r *auditEventResolver) IPPrefix(ctx context.Context, obj *audit.Event) (*s
 }
 
 func (r *auditExportResolver) DownloadURL(ctx context.Context, obj *audit.Export) (*string, error) {
-	panic(fmt.Errorf("not implemented: DownloadURL - downloadUrl"))
+	if obj.State != audit.ExportReady {
+		return nil, nil
+	}
+	return blank("/exports/" + string(obj.ID)), nil
 }
 
 func (r *auditExportResolver) Operation(ctx context.Context, obj *audit.Export) (*outbox.Job, error) {
-	panic(fmt.Errorf("not implemented: Operation - operation"))
+	return load(ctx).operationsAbout.one(ctx, obj.ID)
 }
 
 func (r *mutationResolver) ExportAuditEvents(ctx context.Context, input gen.ExportAuditEventsInput) (*gen.ExportAuditEventsPayload, error) {
-	panic(fmt.Errorf("not implemented: ExportAuditEvents - exportAuditEvents"))
+	export, op, err := r.r.Audits.RequestExport(ctx, actor(ctx), orZero(input.Filter), orZero(input.IdempotencyKey))
+	if err != nil {
+		errs, err := refused[model.ExportAuditEventsError](ctx, err)
+		return &gen.ExportAuditEventsPayload{UserErrors: errs}, err
+	}
+	return &gen.ExportAuditEventsPayload{AuditExport: export, Operation: op}, nil
 }
 
 func (r *queryResolver) AuditEvents(ctx context.Context, first *int, after *string, last *int, before *string, filter *audit.Filter) (*page.Connection[*audit.Event], error) {

@@ -137,6 +137,16 @@ func (c coercion) object(d *ast.Definition, v any, path ast.Path) (any, *gqlerro
 			return nil, badValue(path, "The object holds a field that "+d.Name+" does not have.")
 		}
 	}
+	if d.Directives.ForName("oneOf") != nil {
+		if len(in) != 1 {
+			return nil, badValue(path, "The object must hold exactly one field.")
+		}
+		for name, x := range in {
+			if x == nil {
+				return nil, badValue(append(slices.Clip(path), ast.PathName(name)), "The value must not be null.")
+			}
+		}
+	}
 	out := make(map[string]any, len(in))
 	for _, f := range d.Fields {
 		at := append(slices.Clip(path), ast.PathName(f.Name))

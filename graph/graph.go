@@ -10,3 +10,4 @@ package graph
 
 //go:generate go tool gqlgen generate
 //go:generate go run ./print
+//go:generate go run ./documents

@@ -6,14 +6,11 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
-	"github.com/vektah/gqlparser/v2/validator"
-	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
@@ -57,6 +54,10 @@ type guard struct {
 	schema *ast.Schema
 	rules  map[string]rule // by "Query.viewer"
 	docs   documents
+	// trusted are the documents of the manifest by their ids; with consoleOnly
+	// sessions and strangers may send no others.
+	trusted     map[string]string
+	consoleOnly bool
 }
 
 // newGuard reads the schema's rules. It refuses a root field that says neither
@@ -134,10 +135,15 @@ func (g *guard) refusal(root, field string, a access.Actor) error {
 type rejection struct {
 	status int
 	errs   gqlerror.List
+	// requested is the cost of the operation, 0 where it was not measured.
+	requested int
+	bill      *bill
+	// after is how many seconds to wait, 0 where waiting does not help.
+	after int
 }
 
 func reject(status int, e ...*gqlerror.Error) *rejection {
-	return &rejection{status, e}
+	return &rejection{status: status, errs: e}
 }
 
 func tooMuch(code, what string, limit int) *rejection {
@@ -147,6 +153,9 @@ func tooMuch(code, what string, limit int) *rejection {
 
 // prepare parses, validates, coerces and measures one request of an actor.
 func (g *guard) prepare(p params, a access.Actor) (*graphql.OperationContext, *rejection) {
+	if bad := g.resolve(&p, a); bad != nil {
+		return nil, bad
+	}
 	l := limitsOf(a)
 	doc, bad := g.document(p.Query, l)
 	if bad != nil {
@@ -195,9 +204,21 @@ func terse(errs gqlerror.List, code string) gqlerror.List {
 
 // document gives the parsed and validated text.
 func (g *guard) document(text string, l limits) (*ast.QueryDocument, *rejection) {
-	key := l.class + "\x00" + text
+	key := cacheKey{l.class, text}
 	if doc := g.docs.get(key); doc != nil {
 		return doc, nil
+	}
+	doc, bad := g.read(text, l)
+	if bad == nil {
+		g.docs.put(key, doc)
+	}
+	return doc, bad
+}
+
+// read parses and validates a text.
+func (g *guard) read(text string, l limits) (*ast.QueryDocument, *rejection) {
+	if bad := scan(text, l); bad != nil {
+		return nil, bad
 	}
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: text}, l.tokens)
 	if err != nil {
@@ -213,60 +234,13 @@ func (g *guard) document(text string, l limits) (*ast.QueryDocument, *rejection)
 	if len(doc.Operations) == 0 {
 		return nil, reject(http.StatusBadRequest, topLevel(codeParse, "The document holds no operation."))
 	}
-	if errs := validator.ValidateWithRules(g.schema, doc, validation()); len(errs) > 0 {
+	if bad := outlined(doc, l); bad != nil {
+		return nil, bad
+	}
+	if errs := validate(g.schema, doc); len(errs) > 0 {
 		return nil, reject(http.StatusUnprocessableEntity, terse(errs, codeValidation)...)
 	}
-	g.docs.put(key, doc)
 	return doc, nil
-}
-
-// validation are the specification's rules, those that suggest replaced.
-func validation() *rules.Rules {
-	r := rules.NewDefaultRules()
-	for _, old := range []string{rules.FieldsOnCorrectTypeRule.Name, rules.ScalarLeafsRule.Name} {
-		r.RemoveRule(old)
-	}
-	r.AddRule(rules.FieldsOnCorrectTypeRuleWithoutSuggestions.Name, rules.FieldsOnCorrectTypeRuleWithoutSuggestions.RuleFunc)
-	r.AddRule(rules.ScalarLeafsRuleWithoutSuggestions.Name, rules.ScalarLeafsRuleWithoutSuggestions.RuleFunc)
-	return r
-}
-
-// documents keeps parsed documents, the oldest out first. Long ones are not
-// kept, so that the cache stays small.
-type documents struct {
-	mu    sync.Mutex
-	byKey map[string]*ast.QueryDocument
-	order []string
-}
-
-const (
-	cachedDocuments = 1000
-	cachedLength    = 16 << 10
-)
-
-func (d *documents) get(key string) *ast.QueryDocument {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.byKey[key]
-}
-
-func (d *documents) put(key string, doc *ast.QueryDocument) {
-	if len(key) > cachedLength {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.byKey == nil {
-		d.byKey = make(map[string]*ast.QueryDocument, cachedDocuments)
-	}
-	if d.byKey[key] != nil {
-		return
-	}
-	if len(d.order) == cachedDocuments {
-		delete(d.byKey, d.order[0])
-		d.order = append(d.order[:0], d.order[1:]...)
-	}
-	d.byKey[key], d.order = doc, append(d.order, key)
 }
 
 // size is what a selection asks for. Cost counts each composite field once;
@@ -321,7 +295,9 @@ func (g *guard) measure(oc *graphql.OperationContext, l limits, c coercion) *rej
 	case roots > most:
 		return tooMuch(codeCost, "root fields", most)
 	case s.cost > l.cost:
-		return tooMuch(codeCost, "cost points", l.cost)
+		bad := tooMuch(codeCost, "cost points", l.cost)
+		bad.requested = s.cost
+		return bad
 	}
 	oc.Stats.SetExtension(costKey, s.cost)
 	return nil

@@ -7,7 +7,6 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
@@ -49,11 +48,16 @@ func (r *mailMessageResolver) Events(ctx context.Context, obj *mail.Message) ([]
 }
 
 func (r *mutationResolver) LiftMailSuppression(ctx context.Context, input invitation.LiftSuppressionInput) (*gen.LiftMailSuppressionPayload, error) {
-	panic(fmt.Errorf("not implemented: LiftMailSuppression - liftMailSuppression"))
+	email, err := r.r.Invitations.LiftSuppression(ctx, actor(ctx), input)
+	if err != nil {
+		errs, err := refused[model.LiftMailSuppressionError](ctx, err)
+		return &gen.LiftMailSuppressionPayload{UserErrors: errs}, err
+	}
+	return &gen.LiftMailSuppressionPayload{Email: &email}, nil
 }
 
 func (r *queryResolver) MailMessages(ctx context.Context, first *int, after *string, last *int, before *string, filter *mail.Filter) (*page.Connection[*mail.Message], error) {
-	panic(fmt.Errorf("not implemented: MailMessages - mailMessages"))
+	return r.r.Mailer.List(ctx, page.Args{First: first, After: after, Last: last, Before: before}, orZero(filter))
 }
 
 func (r *Resolver) InvitationMail() gen.InvitationMailResolver { return &invitationMailResolver{r} }

@@ -33,7 +33,7 @@ func TestOperationsAreMeasured(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	reg := prometheus.NewRegistry()
-	w.Deps.Registerer = reg
+	w.Registerer = reg
 	var err error
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestOperationsAreMeasured(t *testing.T) {
 func TestDeprecatedFieldsAreCounted(t *testing.T) {
 	t.Parallel()
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: `type Query { old: T @deprecated(reason: "new") new: T } type T { a: Int b: Int @deprecated(reason: "a") t: T }`})
-	doc := gqlparser.MustLoadQuery(schema, `query q { new { ...f t { ...f } } old { a } } fragment f on T { b b2: b ... on T { a } }`)
+	doc := gqlparser.MustLoadQueryWithRules(schema, `query q { new { ...f t { ...f } } old { a } } fragment f on T { b b2: b ... on T { a } }`, nil)
 	if !hasDeprecated(schema) {
 		t.Error("the deprecated fields are not seen")
 	}
@@ -93,6 +93,9 @@ func TestDeprecatedFieldsAreCounted(t *testing.T) {
 	o, err := newObserver(reg, schema)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if o.know(map[string]*ast.QueryDocument{"": doc}); o.name("q", access.Anonymous("en", "")) != "q" || o.name("r", access.Anonymous("en", "")) != nameOther {
+		t.Error("the names of trusted documents are told, others of strangers are not")
 	}
 	_, end := o.begin(t.Context(), operationOf(doc), access.Actor{})
 	end(nil)

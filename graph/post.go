@@ -2,6 +2,7 @@ package graph
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -32,24 +33,31 @@ type params struct {
 	Query         string
 	OperationName string
 	Variables     map[string]any
+	// DocumentID names a trusted document in the place of Query.
+	DocumentID string
 }
 
-// ServeHTTP answers one operation. The body is never logged and never told
-// back.
+// ServeHTTP opens a WebSocket, or answers one operation: as a stream of events
+// or as JSON. The body is never logged and never told back.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	media := accepted(r.Header.Values("Accept"))
+	if upgrades(r) {
+		s.serveSocket(w, r)
+		return
+	}
+	media, streams := accepted(r.Header.Values("Accept")), acceptsStream(r.Header.Values("Accept"))
 	fail := func(status int, code, message string) {
-		errs := gqlerror.List{topLevel(code, message)}
-		s.deps.observer.refused(errs)
-		s.write(w, r, media, status, &graphql.Response{Errors: errs})
+		bad := reject(status, topLevel(code, message))
+		s.bill(r.Context(), access.FromContext(r.Context()), bad)
+		s.deps.observer.refused(bad.errs)
+		s.write(w, r, media, status, bad.response())
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		fail(http.StatusMethodNotAllowed, fault.CodeBadUserInput, "Operations are sent by POST.")
 		return
 	}
-	if media == "" {
-		fail(http.StatusNotAcceptable, fault.CodeBadUserInput, "Answers are "+mediaResponse+" or "+mediaJSON+".")
+	if media == "" && !streams {
+		fail(http.StatusNotAcceptable, fault.CodeBadUserInput, "Answers are "+mediaResponse+", "+mediaJSON+" or "+mediaStream+".")
 		return
 	}
 	if !isJSON(r.Header.Values("Content-Type")) {
@@ -69,14 +77,26 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p, ok := decode(body)
 	if !ok {
 		fail(http.StatusBadRequest, fault.CodeBadUserInput,
-			"The body must be one JSON object with query (text) and, where needed, operationName (text), variables (object) and extensions (object).")
+			"The body must be one JSON object with query (text) or documentId (text) and, where needed, operationName (text), variables (object) and extensions (object).")
 		return
 	}
 	a := access.FromContext(r.Context())
-	oc, bad := s.guard.prepare(p, a)
+	oc, bad := s.prepare(r.Context(), p, a)
+	isLive := bad == nil && oc.Operation.Operation == ast.Subscription
+	if streams && (media == "" || isLive) {
+		s.serveStream(w, r, a, oc, bad)
+		return
+	}
+	if isLive {
+		fail(http.StatusNotAcceptable, fault.CodeBadUserInput, "Subscriptions are answered as "+mediaStream+" or over WebSocket.")
+		return
+	}
 	if bad != nil {
 		s.deps.observer.refused(bad.errs)
-		s.write(w, r, media, bad.status, &graphql.Response{Errors: bad.errs})
+		if bad.after > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(bad.after))
+		}
+		s.write(w, r, media, bad.status, bad.response())
 		return
 	}
 	s.write(w, r, media, http.StatusOK, s.run(r.Context(), oc, a))
@@ -87,6 +107,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func decode(body []byte) (params, bool) {
 	var in struct {
 		Query         *string                     `json:"query"`
+		DocumentID    *string                     `json:"documentId"`
 		OperationName *string                     `json:"operationName"`
 		Variables     map[string]any              `json:"variables"`
 		Extensions    map[string]*json.RawMessage `json:"extensions"`
@@ -96,13 +117,13 @@ func decode(body []byte) (params, bool) {
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
-	if d.Decode(&in) != nil || in.Query == nil {
+	if d.Decode(&in) != nil || (in.Query == nil) == (in.DocumentID == nil) || in.DocumentID != nil && *in.DocumentID == "" {
 		return params{}, false
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return params{}, false
 	}
-	p := params{Query: *in.Query, Variables: in.Variables}
+	p := params{Query: orZero(in.Query), DocumentID: orZero(in.DocumentID), Variables: in.Variables}
 	if in.OperationName != nil {
 		p.OperationName = *in.OperationName
 	}
@@ -161,9 +182,23 @@ func accepted(headers []string) string {
 	return mediaJSON
 }
 
-// write sends an answer. The data goes out as the executor wrote it, without a
-// second pass; a request that was not run has no data at all.
+// write sends an answer.
 func (s *server) write(w http.ResponseWriter, r *http.Request, media string, status int, res *graphql.Response) {
+	b := s.body(r.Context(), res)
+	if media == "" {
+		media = mediaJSON
+	}
+	h := w.Header()
+	h.Set("Content-Type", media+"; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// body is an answer as JSON in one line. The data is as the executor wrote it,
+// without a second pass; a request that was not run has no data at all.
+func (s *server) body(ctx context.Context, res *graphql.Response) *bytes.Buffer {
 	var b bytes.Buffer
 	b.Grow(len(res.Data) + 64)
 	b.WriteByte('{')
@@ -173,13 +208,13 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, media string, sta
 			errs = errs[:maxErrors]
 		}
 		for _, e := range errs {
-			if id := ident.Request(r.Context()); id != "" && e.Extensions != nil {
+			if id := ident.Request(ctx); id != "" && e.Extensions != nil {
 				e.Extensions["requestId"] = id
 			}
 		}
 		raw, err := json.Marshal(errs)
 		if err != nil {
-			s.log.ErrorContext(r.Context(), "errors could not be encoded", "error", err)
+			s.log.ErrorContext(ctx, "errors could not be encoded", "error", err)
 			raw = []byte(`[{"message":"INTERNAL","extensions":{"code":"INTERNAL"}}]`)
 		}
 		b.WriteString(`"errors":`)
@@ -192,14 +227,18 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, media string, sta
 		b.WriteString(`"data":`)
 		b.Write(res.Data)
 	}
-	b.WriteByte('}')
-	if media == "" {
-		media = mediaJSON
+	if len(res.Extensions) > 0 {
+		raw, err := json.Marshal(res.Extensions)
+		if err != nil {
+			s.log.ErrorContext(ctx, "extensions could not be encoded", "error", err)
+			raw = []byte("{}")
+		}
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"extensions":`)
+		b.Write(raw)
 	}
-	h := w.Header()
-	h.Set("Content-Type", media+"; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes())
+	b.WriteByte('}')
+	return &b
 }

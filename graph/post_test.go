@@ -54,6 +54,10 @@ func TestTransport(t *testing.T) {
 		{"POST", "application/json", "", `null`, 400, "", ""},
 		{"POST", "application/json", "", `{"query":null}`, 400, "", ""},
 		{"POST", "application/json", "", `{"query":7}`, 400, "", ""},
+		{"POST", "application/json", "", `{"documentId":7}`, 400, "", ""},
+		{"POST", "application/json", "", `{"documentId":""}`, 400, "", ""},
+		{"POST", "application/json", "", `{"documentId":"sha256:0","query":"{ __typename }"}`, 400, "", ""},
+		{"POST", "application/json", "", `{"documentId":"secretword"}`, 403, "", codeOf("DOCUMENT_NOT_TRUSTED")},
 		{"POST", "application/json", "", `{"query":"{ __typename }","variables":[]}`, 400, "", ""},
 		{"POST", "application/json", "", `{"query":"{ __typename }","variables":"secretword"}`, 400, "", ""},
 		{"POST", "application/json", "", `{"query":"{ __typename }","operationName":7}`, 400, "", ""},
@@ -84,7 +88,7 @@ func TestTransport(t *testing.T) {
 			}
 			rec := httptest.NewRecorder()
 			w.handler.ServeHTTP(rec, r.WithContext(access.WithActor(r.Context(), nobody)))
-			body := rec.Body.String()
+			body, _ := w.on(t).uncosted(rec.Body.String())
 			if rec.Code != c.status {
 				t.Fatalf("status %d: %s", rec.Code, body)
 			}
@@ -281,22 +285,6 @@ func TestErrorsAreAtMostTen(t *testing.T) {
 	}() + "} }"
 	if out := w.gql(w.as(w.operator), q); len(out.Errors) != maxErrors {
 		t.Errorf("%d errors", len(out.Errors))
-	}
-}
-
-func TestDocumentsAreCached(t *testing.T) {
-	t.Parallel()
-	var d documents
-	for i := range cachedDocuments + 10 {
-		d.put(fmt.Sprint(i), parsed(t, "{ __typename }"))
-	}
-	d.put(strings.Repeat("x", cachedLength+1), parsed(t, "{ __typename }"))
-	d.put("1009", parsed(t, "{ __typename }"))
-	if len(d.byKey) != cachedDocuments || len(d.order) != cachedDocuments {
-		t.Errorf("%d documents, %d in order", len(d.byKey), len(d.order))
-	}
-	if d.get("9") != nil || d.get("10") == nil || d.get("1009") == nil {
-		t.Error("not the oldest went")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
 // Deps are what the API calls.
@@ -28,6 +29,18 @@ type Deps struct {
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger
+	// Keys seal the cursors of events; nil makes keys of its own, so that
+	// cursors hold for this process only.
+	Keys *secret.Keys
+	// PublicURL is the address that people use: only its pages may open a
+	// WebSocket from a browser. "" lets none.
+	PublicURL string
+	// Spend counts what callers spend over the whole fleet; nil counts within
+	// the process.
+	Spend Spend
+	// ConsoleOnly lets sessions and strangers run the documents of the manifest
+	// alone; personal tokens may send any.
+	ConsoleOnly bool
 	// Registerer takes the API's metrics; nil keeps none.
 	Registerer prometheus.Registerer
 

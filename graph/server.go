@@ -30,6 +30,8 @@ type server struct {
 	log     *slog.Logger
 	present graphql.ErrorPresenterFunc
 	recover graphql.RecoverFunc
+	budget  budget
+	live    *live
 }
 
 // New makes the handler of the API. The door that authenticates mounts it and
@@ -45,9 +47,21 @@ func New(d Deps) (http.Handler, error) {
 	if s.deps.observer, err = newObserver(d.Registerer, s.schema.Schema()); err != nil {
 		return nil, err
 	}
+	if s.live, err = newLive(d); err != nil {
+		return nil, fmt.Errorf("the live streams: %w", err)
+	}
 	if s.guard, err = newGuard(s.schema.Schema(), nodeTypes); err != nil {
 		return nil, fmt.Errorf("the schema is not guarded: %w", err)
 	}
+	s.guard.consoleOnly = d.ConsoleOnly
+	if err := s.guard.trust(manifestJSON); err != nil {
+		return nil, fmt.Errorf("the trusted documents: %w", err)
+	}
+	s.deps.observer.know(s.guard.docs.pins)
+	if err := checkBudget(); err != nil {
+		return nil, err
+	}
+	s.budget.fleet, s.budget.own = d.Spend, newPurses(d.DB.Now)
 	return s, nil
 }
 
@@ -63,7 +77,9 @@ func (s *server) run(ctx context.Context, oc *graphql.OperationContext, a access
 	ctx = graphql.WithResponseContext(ctx, s.present, s.recover)
 	if denied := s.refusals(oc, a); len(denied) > 0 {
 		if oc.Operation.Operation == ast.Mutation { // all of it or nothing
-			return s.denied(ctx, oc, denied)
+			res = s.denied(ctx, oc, denied)
+			itemize(oc, res)
+			return res
 		}
 		oc.ResolverMiddleware = deny(denied)
 	}
@@ -79,6 +95,7 @@ func (s *server) run(ctx context.Context, oc *graphql.OperationContext, a access
 		res = &graphql.Response{Data: json.RawMessage("null")}
 	}
 	res.Errors = append(res.Errors, graphql.GetErrors(ctx)...)
+	itemize(oc, res)
 	return res
 }
 

@@ -7,36 +7,52 @@ package graph
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/channelgraph/channelgraph/graph/gen"
+	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
 )
 
 func (r *mutationResolver) CreatePersonalToken(ctx context.Context, input account.CreateTokenInput) (*gen.CreatePersonalTokenPayload, error) {
-	panic(fmt.Errorf("not implemented: CreatePersonalToken - createPersonalToken"))
+	token, secret, shown, err := r.r.Accounts.CreateToken(ctx, actor(ctx), input)
+	if err != nil {
+		errs, err := refused[model.CreatePersonalTokenError](ctx, err)
+		return &gen.CreatePersonalTokenPayload{UserErrors: errs}, err
+	}
+	return &gen.CreatePersonalTokenPayload{PersonalToken: token, Secret: blank(secret.Reveal()), IsAlreadyShown: &shown}, nil
 }
 
 func (r *mutationResolver) RevokePersonalToken(ctx context.Context, input gen.RevokePersonalTokenInput) (*gen.RevokePersonalTokenPayload, error) {
-	panic(fmt.Errorf("not implemented: RevokePersonalToken - revokePersonalToken"))
+	token, err := r.r.Accounts.RevokeToken(ctx, actor(ctx), input.TokenID)
+	if err != nil {
+		errs, err := refused[model.RevokePersonalTokenError](ctx, err)
+		return &gen.RevokePersonalTokenPayload{UserErrors: errs}, err
+	}
+	return &gen.RevokePersonalTokenPayload{PersonalToken: token}, nil
 }
 
 func (r *personalTokenResolver) User(ctx context.Context, obj *account.Token) (*account.User, error) {
-	panic(fmt.Errorf("not implemented: User - user"))
+	return load(ctx).users.one(ctx, obj.UserID)
 }
 
 func (r *personalTokenResolver) State(ctx context.Context, obj *account.Token) (account.TokenState, error) {
-	panic(fmt.Errorf("not implemented: State - state"))
+	return obj.State(r.r.DB.Now()), nil
 }
 
 func (r *personalTokenResolver) RevokedBy(ctx context.Context, obj *account.Token) (*account.User, error) {
-	panic(fmt.Errorf("not implemented: RevokedBy - revokedBy"))
+	return load(ctx).users.one(ctx, obj.RevokedByID)
 }
 
 func (r *viewerResolver) PersonalTokens(ctx context.Context, obj *access.Actor, first *int, after *string, last *int, before *string, filter *account.TokenFilter) (*page.Connection[*account.Token], error) {
-	panic(fmt.Errorf("not implemented: PersonalTokens - personalTokens"))
+	own := orZero(filter)
+	own.UserID = &obj.UserID
+	c, err := r.r.Accounts.ListTokens(ctx, *obj, page.Args{First: first, After: after, Last: last, Before: before}, own)
+	return withRelations(ctx, c, err,
+		relation[*account.Token]{"user", load(ctx).users, func(t *account.Token) ident.ID { return t.UserID }},
+		relation[*account.Token]{"revokedBy", load(ctx).users, func(t *account.Token) ident.ID { return t.RevokedByID }})
 }
 
 func (r *Resolver) PersonalToken() gen.PersonalTokenResolver { return &personalTokenResolver{r} }

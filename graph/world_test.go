@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -83,7 +85,7 @@ func newWorld(t testing.TB) *world {
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, log)
 	partners := partner.New(db, accounts)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
-	w.Deps = Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Mailer: mailer, Log: log,
+	w.Deps = Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)
@@ -181,7 +183,9 @@ type answer struct {
 	t      testing.TB
 	log    *logs
 	Status int
-	Raw    string
+	Raw    string // without extensions.cost, which differs from one answer to the next
+	Cost   bill
+	Header http.Header
 	Data   map[string]any
 	Errors []struct {
 		Message    string
@@ -195,11 +199,26 @@ func (w *world) send(a access.Actor, r *http.Request) *answer {
 	ctx := ident.WithRequest(access.WithActor(r.Context(), a), "req-1")
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r.WithContext(ctx))
-	out := &answer{t: w.t, log: w.log, Status: rec.Code, Raw: rec.Body.String()}
+	out := &answer{t: w.t, log: w.log, Status: rec.Code, Header: rec.Header()}
+	out.Raw, out.Cost = w.uncosted(rec.Body.String())
 	if err := json.Unmarshal(rec.Body.Bytes(), out); err != nil {
 		w.t.Fatalf("not JSON: %v: %s", err, out.Raw)
 	}
 	return out
+}
+
+var costExtension = regexp.MustCompile(`,"extensions":\{"cost":(\{[^}]*\})\}\}$`)
+
+// uncosted is an answer without extensions.cost, and that by itself; every
+// answer has it.
+func (w *world) uncosted(body string) (string, bill) {
+	w.t.Helper()
+	var b bill
+	m := costExtension.FindStringSubmatch(body)
+	if m == nil || json.Unmarshal([]byte(m[1]), &b) != nil || b.Limit == 0 || b.ResetAt.IsZero() {
+		w.t.Fatalf("no cost in %s", body)
+	}
+	return strings.TrimSuffix(body, m[0]) + "}", b
 }
 
 // gql runs an operation; vars are name, value pairs.

@@ -146,7 +146,7 @@ func (s *Server) endBatch(batch []*outbox.Ending) {
 			log.ErrorContext(ctx, "a job's outcome could not be written", "error", err)
 		case e.State == outbox.Done:
 			outcome = "done"
-			log.DebugContext(ctx, "job done")
+			log.InfoContext(ctx, "job done")
 		case e.State == outbox.Pending:
 			outcome = "retried"
 			log.WarnContext(ctx, "job will be tried again", "error", outbox.Mask(e.Err.Error()))

@@ -130,6 +130,11 @@ func (l *link) close() {
 // sentinel-password), redis-cluster:// and rediss-cluster://, the latter with
 // several host:port parted by commas. Nothing is dialled yet.
 func connect(raw string, pool int) (redis.UniversalClient, error) {
+	return connectFor(raw, pool, readTimeout)
+}
+
+// connectFor is connect with a time of its own for answers.
+func connectFor(raw string, pool int, patience time.Duration) (redis.UniversalClient, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	kind, secure := strings.CutPrefix(scheme, "rediss")
 	if !secure {
@@ -143,7 +148,8 @@ func connect(raw string, pool int) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, errors.New("the Redis URL cannot be read") // the cause may show the password
 		}
-		o.MaxRetries, o.ReadTimeout, o.PoolSize = -1, readTimeout, pool
+		o.MaxRetries, o.ReadTimeout, o.PoolSize = -1, patience, pool
+		o.DialTimeout = min(patience, 5*time.Second)
 		return redis.NewClient(o), nil
 	}
 	u, hosts, err := splitHosts(rest)
@@ -152,7 +158,8 @@ func connect(raw string, pool int) (redis.UniversalClient, error) {
 	}
 	password, _ := u.User.Password()
 	o := &redis.UniversalOptions{
-		Addrs: hosts, Username: u.User.Username(), Password: password, MaxRetries: -1, ReadTimeout: readTimeout, PoolSize: pool,
+		Addrs: hosts, Username: u.User.Username(), Password: password, MaxRetries: -1,
+		ReadTimeout: patience, DialTimeout: min(patience, 5*time.Second), PoolSize: pool,
 	}
 	if secure {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -1,8 +1,9 @@
 // Package workers is the job door: it hands due rows of the outbox to Asynq,
 // on Redis or on an embedded one, takes the tasks back, and calls the
 // concept's method that performs the job. Nothing but a row's id and
-// generation ever enters Redis. It never decides a rule of the product and
-// never holds a business effect in its own hands.
+// generation ever enters Redis, and, beside the jobs, counts of what callers
+// spent within a minute. It never decides a rule of the product and never
+// holds a business effect in its own hands.
 //
 // Invariant: Redis may lose everything at any moment; the row decides what is
 // done, and each hand-over takes effect at most once.

@@ -38,7 +38,7 @@ const module = "github.com/channelgraph/channelgraph/"
 var floors = [][]string{
 	{"internal/fault", "internal/ident", "internal/page", "internal/sla", "internal/region", "internal/secret", "internal/address", "internal/config"},
 	{"internal/database", "internal/database/dbtest", "internal/access", "internal/mail", "migrations"},
-	{"internal/outbox", "internal/audit"},
+	{"internal/outbox", "internal/audit", "internal/event"},
 	{
 		"internal/account", "internal/partner", "internal/enrollment", "internal/agreement",
 		"internal/invitation", "internal/partnership", "internal/customer", "internal/catalog",
@@ -170,7 +170,7 @@ func knowsHTTP(f file) bool { return f.test() || httpPackages(f) }
 func mailbox(f file) bool   { return f.test() || root(f.pkg) == "internal/mailbox" }
 
 var (
-	sqlPackages  = in("migrations", "internal/database", "internal/database/dbtest", "internal/outbox", "internal/audit")
+	sqlPackages  = in("migrations", "internal/database", "internal/database/dbtest", "internal/outbox", "internal/audit", "internal/event")
 	httpPackages = in("graph", "internal/web", "internal/console", "internal/mailbox", "internal/webhook", "internal/app", "cmd/channelgraph")
 )
 
@@ -185,6 +185,12 @@ var fences = []fence{
 	}, in("internal/database", "internal/database/dbtest")},
 	{[]string{"github.com/wneessen/go-mail"}, in("internal/mail")},
 	{[]string{"github.com/emersion/go-smtp", "github.com/emersion/go-sasl"}, mailbox},
+	{[]string{"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/propagation"},
+		in("internal/database", "internal/outbox", "internal/mail", "graph", "workers", "internal/web", "internal/app")},
+	{[]string{
+		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk/trace", "go.opentelemetry.io/proto/otlp/trace/v1",
+		"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp",
+	}, in("internal/app")},
 	{[]string{"net/http", "net/http/cookiejar"}, knowsHTTP},
 	{[]string{"testing", "net/http/httptest"}, testOnly},
 	{[]string{"net", "os", "os/exec", "syscall", "net/rpc"}, above0},

@@ -355,6 +355,16 @@ type SetUserRolesPayload struct {
 	UserErrors []*model.SetUserRolesError `json:"userErrors"`
 }
 
+// What happens, live: over `text/event-stream` (POST with that `Accept`, one stream a request) or over
+// WebSocket (`graphql-transport-ws`). A person may hold 5 streams at once. Before each event it is read
+// again who is signed in and what they may see: a stream ends with its session, and where the
+// viewer's rights change.
+//
+// A stream is completed after 15 minutes at most; then open the next one. Over `text/event-stream` each event
+// has an id; sent back as `Last-Event-ID` it brings what was missed, up to 7 days.
+type Subscription struct {
+}
+
 // What changing the profile gave.
 type UpdateProfilePayload struct {
 	// The viewer's user; null exactly when there are errors.

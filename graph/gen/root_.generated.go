@@ -41,6 +41,7 @@ type ResolverRoot interface {
 	PersonalToken() PersonalTokenResolver
 	Query() QueryResolver
 	Session() SessionResolver
+	Subscription() SubscriptionResolver
 	Termination() TerminationResolver
 	User() UserResolver
 	Viewer() ViewerResolver
@@ -160,6 +161,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
 			var buf bytes.Buffer
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
+	case ast.Subscription:
+		next := ec._Subscription(ctx, opCtx.Operation.SelectionSet)
+
+		var buf bytes.Buffer
+		return func(ctx context.Context) *graphql.Response {
+			buf.Reset()
+			data := next(ctx)
+
+			if data == nil {
+				return nil
+			}
 			data.MarshalGQL(&buf)
 
 			return &graphql.Response{
@@ -1146,6 +1164,68 @@ enum OrderDirection {
   ASC
   "From the largest, latest or last letter on."
   DESC
+}
+`, BuiltIn: false},
+	{Name: "../schema/event.graphqls", Input: `"""
+What happens, live: over ` + "`" + `text/event-stream` + "`" + ` (POST with that ` + "`" + `Accept` + "`" + `, one stream a request) or over
+WebSocket (` + "`" + `graphql-transport-ws` + "`" + `). A person may hold 5 streams at once. Before each event it is read
+again who is signed in and what they may see: a stream ends with its session, and where the
+viewer's rights change.
+
+A stream is completed after 15 minutes at most; then open the next one. Over ` + "`" + `text/event-stream` + "`" + ` each event
+has an id; sent back as ` + "`" + `Last-Event-ID` + "`" + ` it brings what was missed, up to 7 days.
+"""
+type Subscription {
+  """
+  Everything that changes within the viewer's sight, one stream for a whole front end. The first
+  event is always ` + "`" + `STREAM_STARTED` + "`" + `.
+  """
+  events(
+    "The cursor of the last event that was received: those after it come first. Without it the stream begins now."
+    since: String
+  ): Event! @access(permission: VIEWER_READ)
+
+  "An operation as it is now, and again whenever its state changes."
+  operationChanged(
+    "Which operation."
+    id: ID!
+  ): Operation! @access(permission: OPERATION_READ)
+
+  "Invitations of the viewer's organization that were sent or changed."
+  invitationChanged(
+    "Only this invitation."
+    id: ID
+  ): Invitation! @access(permission: INVITATION_READ)
+
+  "Partnerships of the viewer's organization that began or changed, or that one side asks to end."
+  partnershipChanged(
+    "Only this partnership."
+    id: ID
+  ): Partnership! @access(permission: PARTNERSHIP_READ)
+}
+
+"What an event tells."
+enum EventKind {
+  "The stream is open: whatever changes from the cursor on will be told."
+  STREAM_STARTED
+  "Events after the cursor that was given are no longer kept: read again everything that is shown."
+  STREAM_RESET
+  "A partnership began or changed, or an end of it was asked for or decided."
+  PARTNERSHIP_CHANGED
+  "An invitation was sent or changed."
+  INVITATION_CHANGED
+  "The state of an operation changed."
+  OPERATION_CHANGED
+}
+
+"Says that something changed, not what: read the subject again."
+type Event {
+  "Where the stream stands; ` + "`" + `events(since:)` + "`" + ` goes on from here. It holds for the viewer's organization only."
+  cursor: String!
+  "What happened."
+  kind: EventKind!
+  "What changed, as ` + "`" + `node(id:)` + "`" + ` finds it; null for events of the stream itself."
+  subjectId: ID
 }
 `, BuiltIn: false},
 	{Name: "../schema/invitation.graphqls", Input: `extend type Query {
@@ -3829,6 +3909,18 @@ func (ec *executionContext) childFields_EndUserSessionsPayload(ctx context.Conte
 		return ec.fieldContext_EndUserSessionsPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EndUserSessionsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Event(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_Event_cursor(ctx, field)
+	case "kind":
+		return ec.fieldContext_Event_kind(ctx, field)
+	case "subjectId":
+		return ec.fieldContext_Event_subjectId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Event", field.Name)
 }
 
 func (ec *executionContext) childFields_ExportAuditEventsError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -14,7 +14,9 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/outbox"
@@ -68,6 +70,13 @@ type (
 	// AuditEventEdge is a row of a page of audit events.
 	AuditEventEdge = page.Edge[*audit.Event]
 )
+
+// Event is an event as a viewer reads it.
+type Event struct {
+	Cursor    string
+	Kind      event.Kind
+	SubjectID *ident.ID
+}
 
 // UserError is one reason why a mutation did nothing, and the shape of every
 // mutation's own type.

@@ -17,3 +17,19 @@ func FromContext(ctx context.Context) Actor {
 	a, _ := ctx.Value(doorKey{}).(Actor)
 	return a
 }
+
+type callerKey struct{}
+
+// WithCaller hands the address of a request's caller on in the same way, as
+// limits count it: all of IPv4, the /64 of IPv6. It is for counting alone and
+// goes into no record.
+func WithCaller(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, callerKey{}, address)
+}
+
+// CallerFromContext is the address that WithCaller put there, or "". Only
+// doors may use it.
+func CallerFromContext(ctx context.Context) string {
+	s, _ := ctx.Value(callerKey{}).(string)
+	return s
+}

@@ -324,7 +324,7 @@ func (a *App) openDoors() error {
 	}
 	metrics := promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
 	d := web.Deps{
-		Account: a.accounts, Partner: a.partners, Partnership: a.joined, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
+		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
 		BounceIntake: func(ctx context.Context, raw io.Reader) error {
 			_, _, err := a.mailer.Bounce(ctx, raw)
 			if errors.Is(err, mail.ErrNoReport) {
@@ -343,7 +343,7 @@ func (a *App) openDoors() error {
 		return nil
 	}
 	d.GraphQL, err = graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Partners: a.partners, Invitations: a.invites, Partnerships: a.joined,
-		Mailer: a.mailer, Hooks: a.hooks(), Log: a.log, Registerer: a.registry})
+		Mailer: a.mailer, Audits: a.audits, Hooks: a.hooks(), Log: a.log, Registerer: a.registry})
 	if err != nil {
 		return fmt.Errorf("the GraphQL door: %w", err)
 	}

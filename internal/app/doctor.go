@@ -55,6 +55,13 @@ func Doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 }
 
 func doctorDatabase(ctx context.Context, cfg *config.Config, say func(string, error, string, string)) *database.DB {
+	if path, ok := strings.CutPrefix(cfg.DatabaseURL, "sqlite:"); ok { // opening it would make it
+		path = strings.TrimPrefix(path, "//")
+		if !fileExists(path) {
+			say("database", fmt.Errorf("there is no file %s yet", path), "", "run channelgraph migrate up, or start channelgraph, which makes it")
+			return nil
+		}
+	}
 	db, err := database.Open(ctx, cfg.DatabaseURL, database.Options{MaxConns: 2})
 	if err != nil {
 		say("database", err, "", "check CHANNELGRAPH_DATABASE_URL, that the server runs, and that its user may connect")

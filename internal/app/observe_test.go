@@ -91,6 +91,7 @@ type demo struct {
 	logs     *lockedBuffer
 	password map[string]string
 	stop     func()
+	parent   string // traceparent of the requests
 	// secrets is what must stand in no log and no span.
 	secrets []string
 }
@@ -156,6 +157,9 @@ func (d *demo) send(method, path, media, body string) string {
 	}
 	req.Header.Set("Content-Type", media)
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	if d.parent != "" {
+		req.Header.Set("traceparent", d.parent)
+	}
 	res, err := d.client.Do(req)
 	if err != nil {
 		d.t.Fatal(err)
@@ -431,16 +435,41 @@ func TestTracesAreOff(t *testing.T) {
 	}
 }
 
-// A share of 0 records nothing, and the parts of a trace agree on that.
+// A share of 0 records nothing, and the parts of a trace agree on that; a
+// trusted proxy may decide otherwise, a stranger may not.
 func TestTracesAreSampled(t *testing.T) {
-	s := newSink(t)
-	d := startDemo(t, map[string]string{"TRACES": "otlp", "OTLP_ENDPOINT": s.URL, "TRACE_RATIO": "0"})
-	d.ask("ada@elsewhere.example")
-	if n := d.parents(); n == 0 {
-		t.Error("no job tells in which trace it was put")
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for proxies, trusted := range map[string]bool{"": false, "127.0.0.0/8": true} {
+		s := newSink(t)
+		d := startDemo(t, map[string]string{"TRACES": "otlp", "OTLP_ENDPOINT": s.URL, "TRACE_RATIO": "0", "TRUSTED_PROXIES": proxies})
+		d.ask("ada@elsewhere.example")
+		if n := d.parents(); n == 0 {
+			t.Error("no job tells in which trace it was put")
+		}
+		d.parent = parent
+		d.send(http.MethodGet, "/robots.txt", "", "")
+		d.stop()
+		if !strings.Contains(d.logs.String(), "trace_id") {
+			t.Error("the log does not tell the trace")
+		}
+		if trusted && (len(s.spans) != 1 || hex.EncodeToString(s.spans[0].GetTraceId()) != parent[3:35]) || !trusted && len(s.spans) != 0 {
+			t.Errorf("trusted %v: %v", trusted, s.spans)
+		}
 	}
+}
+
+// A collector that is away holds up nobody.
+func TestCollectorIsAway(t *testing.T) {
+	s := newSink(t)
+	s.Close()
+	d := startDemo(t, map[string]string{"TRACES": "otlp", "OTLP_ENDPOINT": s.URL})
+	d.ask("ada@elsewhere.example")
+	start := time.Now()
 	d.stop()
-	if len(s.spans) != 0 || !strings.Contains(d.logs.String(), "trace_id") {
-		t.Errorf("%d spans", len(s.spans))
+	if took := time.Since(start); took > flushTraces+5*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	if !strings.Contains(d.logs.String(), "traces could not be sent") {
+		t.Error("nobody is told")
 	}
 }

@@ -418,11 +418,14 @@ func (s *story) doFaults(_ *testscript.TestScript, _ bool, args []string) error 
 // doSMTP steers the story's own mail server: "external" has one, before the
 // start; "down" and "up"; "hang rcpt|data|taken" lets conversations hang at
 // that point, "held N" waits until N do, "release" lets them go on.
-func (s *story) doSMTP(_ *testscript.TestScript, _ bool, args []string) error {
+func (s *story) doSMTP(ts *testscript.TestScript, _ bool, args []string) error {
 	if args[0] == "external" {
 		var err error
 		if s.smtp, err = newSMTPServer(); err == nil {
-			s.env = append(s.env, "CHANNELGRAPH_SMTP_URL=smtp://"+s.smtp.addr+"?tls=none")
+			to := "smtp://" + s.smtp.addr + "?tls=none"
+			s.env = append(s.env, "CHANNELGRAPH_SMTP_URL="+to)
+			ts.Setenv("SMTP", to)
+			ts.Setenv("SMTPADDR", s.smtp.addr)
 		}
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/mail"
 	"net/url"
@@ -65,7 +65,7 @@ func (s *smtpServer) up() error {
 	}
 	s.addr = addr
 	srv := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &smtpSession{s: s}, nil }))
-	srv.Domain, srv.ErrorLog = "mx.story.localhost", log.New(io.Discard, "", 0)
+	srv.Domain, srv.ErrorLog = "mx.story.localhost", slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	s.srv = srv
 	go func() { _ = srv.Serve(l) }()
 	return nil

@@ -28,7 +28,7 @@ import (
 )
 
 // patience bounds every wait of a story.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // process is one running channelgraph.
 type process struct {
@@ -153,6 +153,7 @@ type world struct {
 	err  error
 	data string // the data folder, at rest
 	base string // the PostgreSQL database, "" on SQLite
+	took time.Duration
 }
 
 var template world
@@ -177,10 +178,12 @@ func (w *world) make() error {
 		}
 		env = append(env, "CHANNELGRAPH_DATABASE_URL="+postgresDatabase(w.base))
 	}
+	begin := time.Now()
 	p, err := launch(dir, env, []string{"serve", "--demo", "--addr", "127.0.0.1:0", "--data", w.data})
 	if err != nil {
 		return err
 	}
+	w.took = time.Since(begin)
 	if err := p.stop(); err != nil {
 		errs, _ := p.errs.text()
 		return fmt.Errorf("filling the demo world: %w\n%s", err, errs)
@@ -254,7 +257,16 @@ type story struct {
 }
 
 func newStory(env *testscript.Env) (*story, error) {
-	s := &story{dir: env.WorkDir, data: filepath.Join(env.WorkDir, "data"), people: map[string]*person{}, passwords: map[string]string{},
+	s, err := makeStory(env.WorkDir)
+	if err == nil {
+		env.Setenv("ADDR", s.addr)
+		env.Setenv("REDIS", dbtest.RedisURL())
+	}
+	return s, err
+}
+
+func makeStory(dir string) (*story, error) {
+	s := &story{dir: dir, data: filepath.Join(dir, "data"), people: map[string]*person{}, passwords: map[string]string{},
 		seen: map[string]bool{}, locale: "en", namespace: "st-" + ident.New(ident.Job).Body()}
 	addr, err := freeAddr()
 	if err != nil {
@@ -262,7 +274,6 @@ func newStory(env *testscript.Env) (*story, error) {
 	}
 	s.addr = addr
 	s.who = s.person("nobody")
-	env.Setenv("BASE", "http://"+addr)
 	return s, nil
 }
 

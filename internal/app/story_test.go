@@ -64,9 +64,15 @@ type storyKey struct{}
 // TestStories runs every journey of testdata/stories through the real doors:
 // HTTP, SMTP and the queue, in a process of its own. The verbs are described
 // in testdata/README.md.
-func TestStories(t *testing.T) {
+func TestStories(t *testing.T) { run(t, "testdata/stories") }
+
+// TestCommands runs the scripts about the command line: what it says, what it
+// refuses and why.
+func TestCommands(t *testing.T) { run(t, "testdata/commands") }
+
+func run(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/stories",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("CHANNELGRAPH_UPDATE_STORIES") != "",
@@ -97,7 +103,7 @@ func TestStories(t *testing.T) {
 // TestStoriesAreReadable holds every story to the house's form: it begins with
 // a sentence that says what it tells.
 func TestStoriesAreReadable(t *testing.T) {
-	files, err := filepath.Glob("testdata/stories/*.txtar")
+	files, err := filepath.Glob("testdata/*/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no stories", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -52,6 +53,8 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("kill-9", 0, 0, false, (*story).doKill)
 	add("restart", 0, 0, false, (*story).doRestart)
 	add("work", 0, 0, false, (*story).doWork)
+	add("kill-worker", 0, 0, false, (*story).doKillWorker)
+	add("stop-worker", 0, 0, false, (*story).doStopWorker)
 	add("as", 1, 2, true, (*story).doAs)
 	add("speak", 1, 1, false, (*story).doSpeak)
 	add("gql", 1, -1, true, (*story).doGraphQL)
@@ -100,6 +103,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("everyone", 0, 0, false, (*story).doEveryone)
 	add("redis", 1, 1, false, (*story).doRedis)
 	add("jobs", 3, 3, false, (*story).doJobs)
+	add("exitcode", 2, -1, false, doExitCode)
 	add("log", 1, 2, true, (*story).doLog)
 	return out
 }
@@ -235,6 +239,23 @@ func (s *story) doWork(*testscript.TestScript, bool, []string) error {
 	return err
 }
 
+// doKillWorker ends that process as a power cut would, doStopWorker asks it
+// to.
+func (s *story) doKillWorker(*testscript.TestScript, bool, []string) error {
+	s.worker.kill()
+	s.keep(s.worker)
+	s.worker = nil
+	return nil
+}
+
+func (s *story) doStopWorker(*testscript.TestScript, bool, []string) error {
+	p := s.worker
+	s.worker = nil
+	err := p.stop()
+	s.keep(p)
+	return err
+}
+
 func (s *story) doLog(ts *testscript.TestScript, neg bool, args []string) error {
 	re, err := regexp.Compile(args[0])
 	if err != nil {
@@ -256,6 +277,22 @@ func (s *story) doLog(ts *testscript.TestScript, neg bool, args []string) error 
 		}
 		return nil
 	})
+}
+
+// doExitCode runs a command and compares its exit code: N COMMAND WORDS….
+func doExitCode(_ *story, ts *testscript.TestScript, _ bool, args []string) error {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		return err
+	}
+	if strconv.Itoa(code) != args[0] {
+		return fmt.Errorf("it ended with %d", code)
+	}
+	return nil
 }
 
 // poll asks until there is no error, or gives the last one.
@@ -855,6 +892,9 @@ func (s *story) doAnswer(ts *testscript.TestScript, _ bool, args []string) error
 			return err
 		}
 	}
+	if m, ok := got.(map[string]any); ok {
+		delete(m, "extensions") // what it cost, and what is left
+	}
 	raw, err := json.MarshalIndent(got, "", " ")
 	if err != nil {
 		return err
@@ -938,9 +978,9 @@ func (s *story) doCatch(ts *testscript.TestScript, _ bool, args []string) error 
 		if err := s.together(n, 1, func(i int) (answer, error) { return s.graphql(s.who, doc, s.crowd[from+i]) }); err != nil {
 			return err
 		}
-		caught, err := s.countJobs("partnership.send_invitation", "pending")
-		if err != nil || caught > 0 {
-			ts.Logf("caught %d rows at try %d", caught, try+1)
+		states, err := s.countJobs("partnership.send_invitation")
+		if err != nil || states["pending"] > 0 {
+			ts.Logf("try %d: %v", try+1, states)
 			return err
 		}
 		if err := s.start(s.flags); err != nil {
@@ -1098,21 +1138,29 @@ func (s *story) doRedis(_ *testscript.TestScript, _ bool, args []string) error {
 // process was killed: KIND STATE N.
 func (s *story) doJobs(_ *testscript.TestScript, _ bool, args []string) error {
 	return poll(func() error {
-		n, err := s.countJobs(args[0], args[1])
+		states, err := s.countJobs(args[0])
 		if err != nil {
 			return err
 		}
-		return enough(n, args[2], args[0]+" "+args[1])
+		return enough(states[args[1]], args[2], fmt.Sprint(args[0], " ", states))
 	})
 }
 
-func (s *story) countJobs(kind, state string) (int, error) {
+// countJobs counts the rows of a kind by state.
+func (s *story) countJobs(kind string) (map[string]int, error) {
 	ctx := context.Background()
 	db, err := database.Open(ctx, s.databaseURL(), database.Options{MaxConns: 2})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = db.Close() }()
-	n, err := db.Read().NewSelect().Table("job").Where("kind = ?", kind).Where("state = ?", state).Count(ctx)
-	return int(n), err
+	var states []string
+	if err := db.Read().NewSelect().Table("job").Column("state").Where("kind = ?", kind).Scan(ctx, &states); err != nil {
+		return nil, err
+	}
+	out := map[string]int{}
+	for _, state := range states {
+		out[state]++
+	}
+	return out, nil
 }

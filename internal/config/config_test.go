@@ -70,7 +70,7 @@ func TestLoadNamesEverySettingThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	bad := []string{
 		"ENV", "prod", "ROLE", "boss", "DATABASE_CONNECTIONS", "-1", "CONCURRENCY", "many", "MAIL_RATE", "fast", "TRUSTED_PROXIES", "10.0.0.0/8, nowhere",
-		"LOG_LEVEL", "loud", "LOG_FORMAT", "xml", "INVITATION_LIFE", "30", "SESSION_IDLE", "-5m", "SUDO_FOR", "0s", "INVITATIONS_A_DAY", "1.5",
+		"LOG_LEVEL", "loud", "LOG_FORMAT", "xml", "TRACES", "on", "TRACE_RATIO", "NaN", "INVITATION_LIFE", "30", "SESSION_IDLE", "-5m", "SUDO_FOR", "0s", "INVITATIONS_A_DAY", "1.5",
 	}
 	_, err := Load(env(bad...), nil)
 	if err == nil {
@@ -80,6 +80,14 @@ func TestLoadNamesEverySettingThatCannotBeRead(t *testing.T) {
 		if !strings.Contains(err.Error(), Prefix+bad[i]+" ") {
 			t.Errorf("%s is not named", bad[i])
 		}
+	}
+	for _, endpoint := range []string{"collector:4318", "ftp://collector", "https://u:secretpass@collector", "http://collector?key=1", "http://%zz"} {
+		if err := load(t, "TRACES", "otlp", "OTLP_ENDPOINT", endpoint).Check(); err == nil || strings.Contains(err.Error(), "secretpass") {
+			t.Errorf("%s is a collector: %v", endpoint, err)
+		}
+	}
+	if c := load(t, "TRACES", "otlp", "TRACE_RATIO", "0.01"); c.Check() != nil || c.TraceRatio != 0.01 {
+		t.Errorf("got %v, %v", c.Check(), c.TraceRatio)
 	}
 	c := load(t, "TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7 ,,2001:db8::/32", "MAIL_RATE", "2.5")
 	if len(c.TrustedProxies) != 3 || c.TrustedProxies[1].String() != "192.0.2.7/32" || c.MailRate != 2.5 {

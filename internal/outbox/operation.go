@@ -239,6 +239,7 @@ func act(ctx context.Context, db *database.DB, actor access.Actor, id ident.ID,
 		if err := change(ctx, tx, j); err != nil {
 			return err
 		}
+		tx.Notify(changed)
 		if _, err := tx.NewUpdate().Model(j).Column("state", "due_at", "finished_at", "sweep_at", "kills", "max_attempts").WherePK().Exec(ctx); err != nil {
 			return err
 		}

@@ -53,6 +53,11 @@ var Queues = []Queue{Critical, Mail, Default, Low}
 // Topic is rung when a job is written or handed over.
 const Topic = "job"
 
+// changed is rung when the state of a listed job may have changed. The row of
+// package event is written by triggers on the job, since most changes here are
+// one statement without a transaction; this only wakes those who read it.
+const changed = "event"
+
 // Args is what a job carries: ids and plain numbers, never personal data,
 // tokens or texts. It is stored as JSON.
 type Args interface {
@@ -158,6 +163,9 @@ func Put(ctx context.Context, tx *database.Tx, args Args, opts ...Option) (*Job,
 		return &old, err
 	}
 	tx.Notify(Topic)
+	if j.Listed {
+		tx.Notify(changed)
+	}
 	return j, nil
 }
 
@@ -165,6 +173,7 @@ func Put(ctx context.Context, tx *database.Tx, args Args, opts ...Option) (*Job,
 // transaction that makes them moot. A job that already runs is fenced by the
 // state it re-reads.
 func CancelAbout(ctx context.Context, tx *database.Tx, subject ident.ID, kinds ...string) error {
+	tx.Notify(changed)
 	_, err := tx.NewUpdate().Model((*Job)(nil)).Set("state = ?", Cancelled).Set("finished_at = ?", tx.Now).
 		Where("subject_id = ? AND subject_id <> ''", subject).Where("kind IN (?)", bun.List(kinds)).
 		Where("state IN ('pending', 'queued')").Exec(ctx)

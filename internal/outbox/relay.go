@@ -112,7 +112,9 @@ func Claim(ctx context.Context, db *database.DB, limit int) (Claimed, error) {
 			}
 			c.Full = c.Full || len(rows) == n && n < limit
 		}
-		c.Expired = len(expired)
+		if c.Expired = len(expired); c.Expired > 0 {
+			tx.Notify(changed)
+		}
 		if err := bury(ctx, tx, db, expired, CodeExpired); err != nil || len(c.Jobs) == 0 {
 			return err
 		}
@@ -289,6 +291,7 @@ func Sweep(ctx context.Context, db *database.DB) (Swept, error) {
 			}
 		}
 		tx.Notify(Topic)
+		tx.Notify(changed)
 		return nil
 	})
 	if err != nil {

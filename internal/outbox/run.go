@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -91,6 +92,9 @@ func (r *Run) Done(ctx context.Context, tx *database.Tx) error {
 	if len(mine) == 0 {
 		return ErrLost
 	}
+	if r.Job.Listed {
+		tx.Notify(changed)
+	}
 	tx.AfterCommit(func() { r.done.Store(true) })
 	return nil
 }
@@ -136,6 +140,9 @@ func BeginMany(ctx context.Context, db *database.DB, tasks []Ref, worker string,
 	}
 	out := make(map[Ref]*Run, len(jobs))
 	var late []*Ending
+	if slices.ContainsFunc(jobs, func(j *Job) bool { return j.Listed }) {
+		db.Ring(changed)
+	}
 	for _, j := range jobs {
 		r := &Run{Job: *j}
 		if j.ExpiresAt != nil && !j.ExpiresAt.After(*j.StartedAt) {
@@ -265,6 +272,9 @@ func Finish(ctx context.Context, db *database.DB, endings []*Ending) error {
 	}
 	if err != nil {
 		return fmt.Errorf("finishing jobs: %w", err)
+	}
+	if slices.ContainsFunc(endings, func(e *Ending) bool { return e.Run.Job.Listed && !e.Run.Finished() }) {
+		db.Ring(changed)
 	}
 	return nil
 }

@@ -211,7 +211,7 @@ func (s *server) identify(r *http.Request) (*http.Request, error) {
 	if v.actor.IsAnonymous() {
 		v.actor = access.Anonymous(v.locale, network(v.ip))
 	}
-	return r.WithContext(access.WithActor(r.Context(), v.actor)), nil
+	return r.WithContext(access.WithCaller(access.WithActor(r.Context(), v.actor), limitKey(v.ip))), nil
 }
 
 // recorder counts what a reply was. Unwrap lets http.ResponseController reach

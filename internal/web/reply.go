@@ -183,9 +183,13 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 }
 
 // prefersJSON reports whether a failure should be JSON: for the endpoints of
-// programs, and for callers that ask for it and not for HTML.
+// programs, for callers that show a personal token, and for those that ask for
+// it and not for HTML.
 func prefersJSON(r *http.Request) bool {
 	p := r.URL.Path
+	if _, given := bearer(r.Header); given && takesBearer(p) {
+		return true
+	}
 	for _, prefix := range []string{"/auth/", "/graphql", "/hooks/", "/healthz", "/readyz", "/dev/"} {
 		if strings.HasPrefix(p, prefix) {
 			return true

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
@@ -37,6 +38,8 @@ type Deps struct {
 	// Partner names the provider after an authorization; nil names nobody.
 	Partner *partner.Service
 	DB      *database.DB
+	// Audit opens the files of its exports; nil mounts no route for them.
+	Audit *audit.Service
 	// PublicURL is the address that people use; https turns on Secure cookies
 	// and HSTS. Nothing is ever derived from the Host header.
 	PublicURL *url.URL
@@ -195,6 +198,9 @@ func (s *server) routes() {
 	s.form("POST /l/partnership/new-link", s.proposalNewLink)
 	s.page("GET /l/partnership/{outcome}", s.proposalDone)
 
+	if s.Audit != nil {
+		s.page("GET /exports/{id}", s.exportFile)
+	}
 	if s.GraphQL != nil {
 		s.mount("/graphql", s.GraphQL)
 	}

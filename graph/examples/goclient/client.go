@@ -74,8 +74,27 @@ func SignIn(ctx context.Context, base, email, password string) (graphql.Client, 
 
 func endpoint(base string) string { return strings.TrimRight(base, "/") + "/graphql" }
 
+// MintToken mints a personal token with which a program acts as the person
+// who has just signed in, but does no more than the scopes say. It gives the
+// secret, which is shown this once; the token ends after 90 days.
+func MintToken(ctx context.Context, client graphql.Client, name string, scopes ...Capability) (secret string, err error) {
+	res, err := CreatePersonalToken(ctx, client, CreatePersonalTokenInput{Name: name, Scopes: scopes})
+	if err != nil {
+		return "", fmt.Errorf("minting a token: %w", err)
+	}
+	if problems := res.CreatePersonalToken.UserErrors; len(problems) > 0 {
+		return "", problems[0]
+	}
+	return *res.CreatePersonalToken.Secret, nil
+}
+
 // Error makes a problem of a mutation's input an error.
 func (p RequestProblem) Error() string {
+	return fmt.Sprintf("%s: %s", p.Code, p.Message)
+}
+
+// Error makes a problem of a mutation's input an error.
+func (p TokenProblem) Error() string {
 	return fmt.Sprintf("%s: %s", p.Code, p.Message)
 }
 
@@ -85,6 +104,9 @@ func (p RequestProblem) Error() string {
 // did not come from the API.
 func Code(err error) string {
 	if problem, ok := errors.AsType[RequestProblem](err); ok {
+		return string(problem.Code)
+	}
+	if problem, ok := errors.AsType[TokenProblem](err); ok {
 		return string(problem.Code)
 	}
 	list, _ := errors.AsType[gqlerror.List](err)

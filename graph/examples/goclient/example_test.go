@@ -80,6 +80,46 @@ func ExampleAsk() {
 	// EMAIL_INVALID
 }
 
+// A program gets a token of its own instead of a password, and no more rights
+// than it needs.
+func ExampleMintToken() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	base, email, password := demo("global.admin@nordwind.example")
+	person, err := goclient.SignIn(ctx, base, email, password)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	secret, err := goclient.MintToken(ctx, person, "reads the resellers", goclient.CapabilityPartnershipRead, goclient.CapabilityPartnerRead)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	program := goclient.WithToken(base, secret)
+	for p, err := range goclient.Resellers(ctx, program, 25) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(p.Reseller.LegalName)
+	}
+	_, _, err = goclient.Ask(ctx, program, "einkauf@alpenglow.example", "order-1")
+	fmt.Println(goclient.Code(err))
+
+	// The name is taken while the token works.
+	_, err = goclient.MintToken(ctx, person, "reads the resellers", goclient.CapabilityPartnershipRead, goclient.CapabilityPartnerRead)
+	fmt.Println(goclient.Code(err))
+
+	// Output:
+	// Atelier Numérique SARL
+	// Hofmann IT Systeme GmbH
+	// Kettering Cloud Services Ltd
+	// FORBIDDEN
+	// TOKEN_NAME_TAKEN
+}
+
 // Who may not ask is told with a code, too.
 func ExampleCode() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -9,6 +9,160 @@ import (
 	"github.com/Khan/genqlient/graphql"
 )
 
+// An act that kind of party and roles together allow; what is not listed in `viewer.capabilities` is refused.
+type Capability string
+
+const (
+	// Read and change one's own profile and sessions.
+	CapabilityViewerRead Capability = "VIEWER_READ"
+	// Read the organization's users.
+	CapabilityUserRead Capability = "USER_READ"
+	// Invite, disable and enable users, and end their sessions.
+	CapabilityUserManage Capability = "USER_MANAGE"
+	// Give and take roles.
+	CapabilityRoleManage Capability = "ROLE_MANAGE"
+	// Read the own organization; all of them for the operator.
+	CapabilityOrganizationRead Capability = "ORGANIZATION_READ"
+	// Read the partners within reach.
+	CapabilityPartnerRead Capability = "PARTNER_READ"
+	// Admit a partner without an enrollment, and declare affiliates.
+	CapabilityPartnerRegister Capability = "PARTNER_REGISTER"
+	// Read partnerships.
+	CapabilityPartnershipRead Capability = "PARTNERSHIP_READ"
+	// Ask resellers for a partnership, and keep the personal link.
+	CapabilityPartnershipRequest Capability = "PARTNERSHIP_REQUEST"
+	// Authorize or decline an indirect provider.
+	CapabilityPartnershipAuthorize Capability = "PARTNERSHIP_AUTHORIZE"
+	// Withdraw a provider's admin access to the own work account.
+	CapabilityPartnershipWithdrawAdminAccess Capability = "PARTNERSHIP_WITHDRAW_ADMIN_ACCESS"
+	// Ask to end a partnership.
+	CapabilityPartnershipEnd Capability = "PARTNERSHIP_END"
+	// Decide on requests to end a partnership.
+	CapabilityTerminationDecide Capability = "TERMINATION_DECIDE"
+	// Read the invitations that the own partner sent or got.
+	CapabilityInvitationRead Capability = "INVITATION_READ"
+	// Read the organization's operations.
+	CapabilityOperationRead Capability = "OPERATION_READ"
+	// Cancel and retry the organization's operations.
+	CapabilityOperationManage Capability = "OPERATION_MANAGE"
+	// Read the mails of the installation.
+	CapabilityMailRead Capability = "MAIL_READ"
+	// Let mail reach an address again that it had come back from.
+	CapabilityMailManage Capability = "MAIL_MANAGE"
+	// Read the organization's audit.
+	CapabilityAuditRead Capability = "AUDIT_READ"
+)
+
+var AllCapability = []Capability{
+	CapabilityViewerRead,
+	CapabilityUserRead,
+	CapabilityUserManage,
+	CapabilityRoleManage,
+	CapabilityOrganizationRead,
+	CapabilityPartnerRead,
+	CapabilityPartnerRegister,
+	CapabilityPartnershipRead,
+	CapabilityPartnershipRequest,
+	CapabilityPartnershipAuthorize,
+	CapabilityPartnershipWithdrawAdminAccess,
+	CapabilityPartnershipEnd,
+	CapabilityTerminationDecide,
+	CapabilityInvitationRead,
+	CapabilityOperationRead,
+	CapabilityOperationManage,
+	CapabilityMailRead,
+	CapabilityMailManage,
+	CapabilityAuditRead,
+}
+
+// The codes of why a personal token could not be minted.
+type CreatePersonalTokenErrorCode string
+
+const (
+	// A text holds characters that cannot be seen.
+	CreatePersonalTokenErrorCodeControlCharacters CreatePersonalTokenErrorCode = "CONTROL_CHARACTERS"
+	// The key was used with another input within the last 48 hours.
+	CreatePersonalTokenErrorCodeIdempotencyKeyReused CreatePersonalTokenErrorCode = "IDEMPOTENCY_KEY_REUSED"
+	// A value has the wrong form.
+	CreatePersonalTokenErrorCodeInvalid CreatePersonalTokenErrorCode = "INVALID"
+	// The text holds a link, which is not allowed there.
+	CreatePersonalTokenErrorCodeLinkNotAllowed CreatePersonalTokenErrorCode = "LINK_NOT_ALLOWED"
+	// The value is no network in CIDR notation and no address.
+	CreatePersonalTokenErrorCodeNetworkInvalid CreatePersonalTokenErrorCode = "NETWORK_INVALID"
+	// The target is absent, or the viewer may not see it.
+	CreatePersonalTokenErrorCodeNotFound CreatePersonalTokenErrorCode = "NOT_FOUND"
+	// A value is missing.
+	CreatePersonalTokenErrorCodeRequired CreatePersonalTokenErrorCode = "REQUIRED"
+	// The viewer does not have the capability.
+	CreatePersonalTokenErrorCodeScopeNotHeld CreatePersonalTokenErrorCode = "SCOPE_NOT_HELD"
+	// The number of days is out of range.
+	CreatePersonalTokenErrorCodeTokenLife CreatePersonalTokenErrorCode = "TOKEN_LIFE"
+	// Another working token of the viewer has the name.
+	CreatePersonalTokenErrorCodeTokenNameTaken CreatePersonalTokenErrorCode = "TOKEN_NAME_TAKEN"
+	// A text is too long.
+	CreatePersonalTokenErrorCodeTooLong CreatePersonalTokenErrorCode = "TOO_LONG"
+	// There are too many values, or too many working tokens: 50 is the most.
+	CreatePersonalTokenErrorCodeTooMany CreatePersonalTokenErrorCode = "TOO_MANY"
+)
+
+var AllCreatePersonalTokenErrorCode = []CreatePersonalTokenErrorCode{
+	CreatePersonalTokenErrorCodeControlCharacters,
+	CreatePersonalTokenErrorCodeIdempotencyKeyReused,
+	CreatePersonalTokenErrorCodeInvalid,
+	CreatePersonalTokenErrorCodeLinkNotAllowed,
+	CreatePersonalTokenErrorCodeNetworkInvalid,
+	CreatePersonalTokenErrorCodeNotFound,
+	CreatePersonalTokenErrorCodeRequired,
+	CreatePersonalTokenErrorCodeScopeNotHeld,
+	CreatePersonalTokenErrorCodeTokenLife,
+	CreatePersonalTokenErrorCodeTokenNameTaken,
+	CreatePersonalTokenErrorCodeTooLong,
+	CreatePersonalTokenErrorCodeTooMany,
+}
+
+// What a personal token is for, and what it may do.
+type CreatePersonalTokenInput struct {
+	// What the token is for, 1 to 50 characters; no two working tokens of a person have the same name.
+	Name string `json:"name"`
+	// The capabilities to bound the token by, at least one and at most those that the viewer has.
+	Scopes []Capability `json:"scopes"`
+	// How many days it lives, 1 to 366; 90 without it.
+	ExpiresInDays *int `json:"expiresInDays,omitempty"`
+	// The networks that it works from, in CIDR notation or as single addresses, at most 20; everywhere without any.
+	Networks []string `json:"networks,omitempty"`
+	// 1 to 128 characters; the same key again within 48 hours gives the first token instead of a second one,
+	// without its secret.
+	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
+}
+
+// GetName returns CreatePersonalTokenInput.Name, and is useful for accessing the field via an interface.
+func (v *CreatePersonalTokenInput) GetName() string { return v.Name }
+
+// GetScopes returns CreatePersonalTokenInput.Scopes, and is useful for accessing the field via an interface.
+func (v *CreatePersonalTokenInput) GetScopes() []Capability { return v.Scopes }
+
+// GetExpiresInDays returns CreatePersonalTokenInput.ExpiresInDays, and is useful for accessing the field via an interface.
+func (v *CreatePersonalTokenInput) GetExpiresInDays() *int { return v.ExpiresInDays }
+
+// GetNetworks returns CreatePersonalTokenInput.Networks, and is useful for accessing the field via an interface.
+func (v *CreatePersonalTokenInput) GetNetworks() []string { return v.Networks }
+
+// GetIdempotencyKey returns CreatePersonalTokenInput.IdempotencyKey, and is useful for accessing the field via an interface.
+func (v *CreatePersonalTokenInput) GetIdempotencyKey() *string { return v.IdempotencyKey }
+
+// CreatePersonalTokenResponse is returned by CreatePersonalToken on success.
+type CreatePersonalTokenResponse struct {
+	// Mints a personal token, with which a program acts as the viewer. Its secret is in this answer and
+	// nowhere else. Needs a fresh authentication (`SUDO_REQUIRED`), and a person: a token mints no tokens
+	// (`TOKEN_NOT_ALLOWED`).
+	CreatePersonalToken MintedToken `json:"createPersonalToken"`
+}
+
+// GetCreatePersonalToken returns CreatePersonalTokenResponse.CreatePersonalToken, and is useful for accessing the field via an interface.
+func (v *CreatePersonalTokenResponse) GetCreatePersonalToken() MintedToken {
+	return v.CreatePersonalToken
+}
+
 // GetOperationResponse is returned by GetOperation on success.
 type GetOperationResponse struct {
 	// One operation by its id; null where it is absent or hidden.
@@ -77,6 +231,23 @@ var AllInvitationStatus = []InvitationStatus{
 	InvitationStatusBounced,
 	InvitationStatusFailed,
 }
+
+// MintedToken includes the requested fields of the GraphQL type CreatePersonalTokenPayload.
+// The GraphQL type's documentation follows.
+//
+// What minting a personal token gave.
+type MintedToken struct {
+	// The secret, `cgp_` and 49 more characters. It is shown this once; null where it was shown before or nothing was minted.
+	Secret *string `json:"secret"`
+	// Why nothing was done; empty on success.
+	UserErrors []TokenProblem `json:"userErrors"`
+}
+
+// GetSecret returns MintedToken.Secret, and is useful for accessing the field via an interface.
+func (v *MintedToken) GetSecret() *string { return v.Secret }
+
+// GetUserErrors returns MintedToken.UserErrors, and is useful for accessing the field via an interface.
+func (v *MintedToken) GetUserErrors() []TokenProblem { return v.UserErrors }
 
 // The state of an operation.
 type OperationState string
@@ -361,6 +532,28 @@ type ResellerPageResponse struct {
 // GetIndirectResellers returns ResellerPageResponse.IndirectResellers, and is useful for accessing the field via an interface.
 func (v *ResellerPageResponse) GetIndirectResellers() PageOfResellers { return v.IndirectResellers }
 
+// TokenProblem includes the requested fields of the GraphQL type CreatePersonalTokenError.
+// The GraphQL type's documentation follows.
+//
+// Why a personal token could not be minted.
+type TokenProblem struct {
+	// The stable code.
+	Code CreatePersonalTokenErrorCode `json:"code"`
+	// What is wrong, in the viewer's language.
+	Message string `json:"message"`
+	// The way to the input field; null where it is the whole.
+	Path []string `json:"path"`
+}
+
+// GetCode returns TokenProblem.Code, and is useful for accessing the field via an interface.
+func (v *TokenProblem) GetCode() CreatePersonalTokenErrorCode { return v.Code }
+
+// GetMessage returns TokenProblem.Message, and is useful for accessing the field via an interface.
+func (v *TokenProblem) GetMessage() string { return v.Message }
+
+// GetPath returns TokenProblem.Path, and is useful for accessing the field via an interface.
+func (v *TokenProblem) GetPath() []string { return v.Path }
+
 // Work includes the GraphQL fields of Operation requested by the fragment Work.
 // The GraphQL type's documentation follows.
 //
@@ -387,6 +580,14 @@ func (v *Work) GetFinishedAt() *time.Time { return v.FinishedAt }
 
 // GetFailureCode returns Work.FailureCode, and is useful for accessing the field via an interface.
 func (v *Work) GetFailureCode() *string { return v.FailureCode }
+
+// __CreatePersonalTokenInput is used internally by genqlient
+type __CreatePersonalTokenInput struct {
+	Input CreatePersonalTokenInput `json:"input"`
+}
+
+// GetInput returns __CreatePersonalTokenInput.Input, and is useful for accessing the field via an interface.
+func (v *__CreatePersonalTokenInput) GetInput() CreatePersonalTokenInput { return v.Input }
 
 // __GetOperationInput is used internally by genqlient
 type __GetOperationInput struct {
@@ -415,6 +616,46 @@ func (v *__ResellerPageInput) GetFirst() int { return v.First }
 
 // GetAfter returns __ResellerPageInput.After, and is useful for accessing the field via an interface.
 func (v *__ResellerPageInput) GetAfter() *string { return v.After }
+
+// The mutation executed by CreatePersonalToken.
+const CreatePersonalToken_Operation = `
+mutation CreatePersonalToken ($input: CreatePersonalTokenInput!) {
+	createPersonalToken(input: $input) {
+		secret
+		userErrors {
+			code
+			message
+			path
+		}
+	}
+}
+`
+
+// Mints a token with which a program acts as the viewer. The secret is shown this once.
+func CreatePersonalToken(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input CreatePersonalTokenInput,
+) (data_ *CreatePersonalTokenResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CreatePersonalToken",
+		Query:  CreatePersonalToken_Operation,
+		Variables: &__CreatePersonalTokenInput{
+			Input: input,
+		},
+	}
+
+	data_ = &CreatePersonalTokenResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
 
 // The query executed by GetOperation.
 const GetOperation_Operation = `
