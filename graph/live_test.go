@@ -69,6 +69,19 @@ func (w *world) serve(tune func(*live)) *site {
 	return &site{world: w, s: s, url: srv.URL}
 }
 
+// until waits for something to become true.
+func until(t testing.TB, ok func() bool) {
+	t.Helper()
+	late := time.After(patience)
+	for !ok() {
+		select {
+		case <-late:
+			t.Fatal("it has not come to pass")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // signIn opens a session and gives its token.
 func (w *world) signIn(u *account.User) string {
 	w.t.Helper()
@@ -130,7 +143,7 @@ func (p *site) listen(token, query string, vars map[string]any, header ...string
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(r) //nolint:bodyclose // read closes it, when the stream ends
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -519,20 +532,7 @@ func TestStreamLives(t *testing.T) {
 		p := w.serve(func(l *live) { l.heartbeat = 10 * time.Millisecond })
 		s := p.started(w.signIn(w.tailspin.admin))
 		s.close()
-		free := time.After(patience)
-		for {
-			p.s.live.mu.Lock()
-			n := len(p.s.live.held)
-			p.s.live.mu.Unlock()
-			if n == 0 {
-				break
-			}
-			select {
-			case <-free:
-				t.Fatal("its place is still held")
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
+		until(t, func() bool { return p.held() == 0 })
 	})
 }
 

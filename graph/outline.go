@@ -20,10 +20,17 @@ const (
 	fieldSlack             = 2
 )
 
+// maxDocument bounds a document's text, in bytes; what variables hold is bound
+// by the body alone.
+const maxDocument = 64 << 10
+
 // scan refuses a text that holds more than the limits by far. It reads tokens
 // as the specification has them, and what is none counts as one; comments do
 // not count.
 func scan(text string, l limits) *rejection {
+	if len(text) > maxDocument {
+		return tooMuch(codeCost, "bytes", maxDocument)
+	}
 	var tokens, braces, parens, aliases int
 	for i := 0; i < len(text); {
 		c := text[i]

@@ -168,7 +168,7 @@ func TestLimits(t *testing.T) {
 		"cost follows first":     {gina, wide, "", ""},
 		"wide page":              {gina, strings.ReplaceAll("{ a: X b: X c: X }", "X", wide[1 : len(wide)-1][1:]), codeCost, "cost points"},
 		"operator's wide page":   {otto, strings.ReplaceAll("{ a: X b: X c: X }", "X", wide[1 : len(wide)-1][1:]), "", ""},
-		"fragments that double":  {otto, doubling, codeDepth, "levels"},
+		"fragments that double":  {otto, doubling, codeCost, ""},
 		"page beyond the bounds": {gina, "{ users(first: 1000000) { nodes { id } } }", "BAD_USER_INPUT", ""},
 		"introspection copied":   {gina, "{ __schema { " + times(7, "a%d: types { name }") + "} }", codeCost, "aliases"},
 		"introspection":          {gina, "{ __schema { types { fields { args { type { ofType { ofType { ofType { name } } } } } } } } }", "", ""},

@@ -80,23 +80,21 @@ func mergeable(schema *ast.Schema, doc *ast.QueryDocument) gqlerror.List {
 	return gqlerror.List{e}
 }
 
-// entry is all fields of one set that are one field: the same name, arguments
+// entry is all fields of a set that are one field: the same name, arguments
 // and parent under the same response name.
 type entry struct {
-	field *ast.Field // the first
-	args  string
-	sets  []ast.SelectionSet
+	as, name, args string
+	field          *ast.Field // the first
+	sets           []ast.SelectionSet
 }
 
-type entryKey struct {
-	as, name, args string
-	parent         *ast.Definition
+func (e *entry) is(f *ast.Field, as, args string) bool {
+	return e.field.ObjectDefinition == f.ObjectDefinition && e.as == as && e.name == f.Name && e.args == args
 }
 
 // flatSet is a selection set with its inline fragments dissolved.
 type flatSet struct {
-	entries []*entry
-	keys    []entryKey
+	entries []entry
 	spreads []*ast.FragmentDefinition
 	// plain says that no two entries answer under one name, and that no
 	// fragment may add some.
@@ -105,18 +103,6 @@ type flatSet struct {
 
 // few is up to how many entries are found by looking at each.
 const few = 16
-
-// find is the place of an entry, -1 where there is none; at knows those of a
-// set of many.
-func (f *flatSet) find(k entryKey, at map[entryKey]int) int {
-	if at != nil {
-		if i, ok := at[k]; ok {
-			return i
-		}
-		return -1
-	}
-	return slices.Index(f.keys, k)
-}
 
 type merging struct {
 	schema *ast.Schema
@@ -134,8 +120,8 @@ func (m *merging) check(sets []ast.SelectionSet, shapeOnly bool) bool {
 	}
 	if len(sets) == 1 { // most sets are alone, and name nothing twice
 		if f := m.flatten(sets[0]); f.plain {
-			for _, e := range f.entries {
-				if len(e.sets) > 0 && !m.check(e.sets, shapeOnly) {
+			for i := range f.entries {
+				if e := &f.entries[i]; len(e.sets) > 0 && !m.check(e.sets, shapeOnly) {
 					return false
 				}
 			}
@@ -144,23 +130,24 @@ func (m *merging) check(sets []ast.SelectionSet, shapeOnly bool) bool {
 	}
 	var order []string
 	groups := map[string][]*entry{}
-	at := map[entryKey]*entry{}
 	fragments := map[*ast.FragmentDefinition]bool{}
 	var add func(set ast.SelectionSet)
 	add = func(set ast.SelectionSet) {
 		f := m.flatten(set)
-		for i, e := range f.entries {
-			k := f.keys[i]
-			if same := at[k]; same != nil {
-				same.sets = append(same.sets, e.sets...)
+		for i := range f.entries {
+			e := &f.entries[i]
+			group := groups[e.as]
+			at := slices.IndexFunc(group, func(x *entry) bool { return x.is(e.field, e.as, e.args) })
+			switch {
+			case at >= 0:
+				group[at].sets = append(group[at].sets, e.sets...)
 				continue
+			case group == nil:
+				order = append(order, e.as)
 			}
-			own := &entry{e.field, e.args, slices.Clone(e.sets)}
-			at[k] = own
-			if groups[k.as] == nil {
-				order = append(order, k.as)
-			}
-			groups[k.as] = append(groups[k.as], own)
+			own := *e
+			own.sets = slices.Clone(e.sets)
+			groups[e.as] = append(group, &own)
 		}
 		for _, d := range f.spreads {
 			if !fragments[d] {
@@ -290,27 +277,43 @@ func (m *merging) flatten(set ast.SelectionSet) *flatSet {
 	if f := m.flat[&set[0]]; f != nil {
 		return f
 	}
-	f := &flatSet{}
+	f := &flatSet{entries: make([]entry, 0, min(len(set), few))}
 	m.flat[&set[0]] = f
-	var at map[entryKey]int
+	var places map[string][]int // of entries by response name, where there are many
+	find := func(sel *ast.Field, args string) int {
+		if places == nil {
+			return slices.IndexFunc(f.entries, func(e entry) bool { return e.is(sel, sel.Alias, args) })
+		}
+		for _, i := range places[sel.Alias] {
+			if f.entries[i].is(sel, sel.Alias, args) {
+				return i
+			}
+		}
+		return -1
+	}
+	add := func(sel *ast.Field, args string) int {
+		n := len(f.entries)
+		f.entries = append(f.entries, entry{as: sel.Alias, name: sel.Name, args: args, field: sel})
+		switch {
+		case places != nil:
+			places[sel.Alias] = append(places[sel.Alias], n)
+		case n == few:
+			places = map[string][]int{}
+			for i := range f.entries {
+				places[f.entries[i].as] = append(places[f.entries[i].as], i)
+			}
+		}
+		return n
+	}
 	var walk func(set ast.SelectionSet)
 	walk = func(set ast.SelectionSet) {
 		for _, sel := range set {
 			switch sel := sel.(type) {
 			case *ast.Field:
-				k := entryKey{sel.Alias, sel.Name, arguments(sel.Arguments), sel.ObjectDefinition}
-				i := f.find(k, at)
+				args := arguments(sel.Arguments)
+				i := find(sel, args)
 				if i < 0 {
-					i = len(f.entries)
-					f.entries, f.keys = append(f.entries, &entry{field: sel, args: k.args}), append(f.keys, k)
-					if at != nil {
-						at[k] = i
-					} else if len(f.keys) > few {
-						at = make(map[entryKey]int, 2*len(f.keys))
-						for i, k := range f.keys {
-							at[k] = i
-						}
-					}
+					i = add(sel, args)
 				}
 				if len(sel.SelectionSet) > 0 {
 					f.entries[i].sets = append(f.entries[i].sets, sel.SelectionSet)
@@ -329,14 +332,15 @@ func (m *merging) flatten(set ast.SelectionSet) *flatSet {
 	return f
 }
 
-// distinct reports whether no two entries answer under one name.
+// distinct reports whether no two entries answer under one name; of many it
+// is not looked at.
 func (f *flatSet) distinct() bool {
-	if len(f.keys) > few {
-		return false // whoever asks looks for itself
+	if len(f.entries) > few {
+		return false
 	}
-	for i, k := range f.keys {
-		for _, l := range f.keys[:i] {
-			if k.as == l.as {
+	for i := range f.entries {
+		for j := range i {
+			if f.entries[i].as == f.entries[j].as {
 				return false
 			}
 		}

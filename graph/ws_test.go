@@ -233,9 +233,7 @@ func TestSocketStreams(t *testing.T) {
 	}
 	// a may still be opening; another stream that says so begins after it
 	s := p.started(token)
-	for p.held() < 3 {
-		time.Sleep(time.Millisecond) //nolint:forbidigo // the deadline of the test bounds it
-	}
+	until(t, func() bool { return p.held() == 3 })
 	w.touch(joined)
 	s.tells(event.PartnershipChanged, joined.ID)
 	heard := map[string]bool{}
@@ -260,6 +258,7 @@ func TestSocketStreams(t *testing.T) {
 	c.closed(closeDuplicate)
 }
 
+// held is how many streams are open.
 func (p *site) held() int {
 	p.s.live.mu.Lock()
 	defer p.s.live.mu.Unlock()

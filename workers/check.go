@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Ready reports whether the queue can take work: Redis answers, or the queue
@@ -26,6 +29,7 @@ func (s *Server) Ready(ctx context.Context) error {
 // CheckRedis proves that a Redis answers and keeps what it is given; the text
 // says what was found.
 func CheckRedis(ctx context.Context, raw string) (string, error) {
+	setRedisLog.Do(func() { redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) })
 	c, err := connect(raw, 1)
 	if err != nil {
 		return "", err

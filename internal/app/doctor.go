@@ -36,6 +36,8 @@ func Doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if db != nil {
 		defer func() { _ = db.Close() }()
 		doctorClock(ctx, db, say)
+	} else {
+		say("clock", errors.New("not checked, since the database could not be opened"), "", "mend the database first")
 	}
 	if cfg.RedisURL == "" {
 		say("redis", nil, "not used: the embedded queue runs inside the process", "")
@@ -90,9 +92,6 @@ func doctorClock(ctx context.Context, db *database.DB, say func(string, error, s
 }
 
 func doctorSMTP(ctx context.Context, cfg *config.Config, db *database.DB) error {
-	if db == nil {
-		return errors.New("not checked, since the database could not be opened")
-	}
 	keys, err := secret.NewKeys(make([]byte, 32)) // signs nothing here
 	if err != nil {
 		return err

@@ -1135,14 +1135,18 @@ func (s *story) doRedis(_ *testscript.TestScript, _ bool, args []string) error {
 }
 
 // doJobs counts the rows of a kind in a state, which proves in which window a
-// process was killed: KIND STATE N.
+// process was killed: KIND STATE|STATE N.
 func (s *story) doJobs(_ *testscript.TestScript, _ bool, args []string) error {
 	return poll(func() error {
 		states, err := s.countJobs(args[0])
 		if err != nil {
 			return err
 		}
-		return enough(states[args[1]], args[2], fmt.Sprint(args[0], " ", states))
+		n := 0
+		for _, state := range strings.Split(args[1], "|") {
+			n += states[state]
+		}
+		return enough(n, args[2], fmt.Sprint(args[0], " ", states))
 	})
 }
 
