@@ -134,7 +134,7 @@ func (r *viewerResolver) User(ctx context.Context, obj *access.Actor) (*account.
 }
 
 func (r *viewerResolver) Organization(ctx context.Context, obj *access.Actor) (*account.Organization, error) {
-	return load(ctx).organizations.one(ctx, obj.OrganizationID)
+	return sure(ctx, load(ctx).organizations, obj.OrganizationID, access.PermOrganizationRead)
 }
 
 func (r *viewerResolver) Partner(ctx context.Context, obj *access.Actor) (*partner.Partner, error) {

@@ -74,7 +74,7 @@ func pursesOf(ctx context.Context, a access.Actor) (keys []string, limits []int)
 // charge takes a cost from the actor's purses; false where they hold less, and
 // then nothing was taken.
 func (s *server) charge(ctx context.Context, a access.Actor, cost int) (bill, bool) {
-	b := &s.budget
+	b := s.budget
 	keys, limits := pursesOf(ctx, a)
 	if b.fleet != nil {
 		tight, left, at, ok, err := b.fleet(ctx, cost, keys, limits)

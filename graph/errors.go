@@ -24,6 +24,7 @@ const (
 	codeInternal   = "INTERNAL"
 	codeDepth      = "DEPTH_LIMIT_EXCEEDED"
 	codeCost       = "COST_LIMIT_EXCEEDED"
+	codeDeadline   = "DEADLINE_EXCEEDED"
 	codeParse      = "GRAPHQL_PARSE_FAILED"
 	codeValidation = "GRAPHQL_VALIDATION_FAILED"
 )
@@ -72,6 +73,10 @@ func translate(ctx context.Context, log *slog.Logger, err error) *gqlerror.Error
 	a := access.FromContext(ctx)
 	text := func(code string, params map[string]string) string { return fault.Text(a.Locale, code, params) }
 	f := fault.As(err)
+	if f == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		log.WarnContext(ctx, "an operation ran out of time", "path", graphql.GetPath(ctx).String(), "request_id", ident.Request(ctx))
+		return topLevel(codeDeadline, text(codeDeadline, nil))
+	}
 	if f == nil {
 		if !errors.Is(ctx.Err(), context.Canceled) { // nobody waits for the answer any more
 			log.ErrorContext(ctx, "a field failed", "error", err, "path", graphql.GetPath(ctx).String(), "request_id", ident.Request(ctx))

@@ -70,19 +70,20 @@ func flood(t testing.TB, p *site, streams, events int) (perStream uint64, took t
 	pairs := []*partnership.Partnership{w.partnered(w.nordwind, w.contoso), w.partnered(w.fabrikam, w.tailspin)}
 	sides := []company{w.nordwind, w.fabrikam, w.contoso, w.tailspin}
 	const query = "subscription { partnershipChanged { id } }"
-	tokens := make([]string, 4)
-	for i, c := range sides {
-		tokens[i] = w.signIn(c.admin)
-	}
-	// With many streams most are of people whom no event concerns.
+	// With many streams most are of people whom no event concerns. Of the others
+	// each is of a person of its own: one alone would use up a purse.
 	quiet := w.register("Quiet Trading", "quiet.example", access.IndirectProvider)
 	still := w.signIn(quiet.admin)
 	loud := min(streams, 20)
+	tokens := make([]string, loud)
+	for i := range tokens {
+		tokens[i] = w.signIn(w.hire(sides[i%4], fmt.Sprintf("loud%d@flood.example", i), access.AdminAgent))
+	}
 	before := memory()
 	taps := make([]*tap, streams)
 	for i := range taps {
 		if i < loud {
-			taps[i] = p.tap(t, tokens[i%4], query)
+			taps[i] = p.tap(t, tokens[i], query)
 		} else {
 			taps[i] = p.tap(t, still, everything)
 		}

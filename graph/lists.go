@@ -5,6 +5,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
+	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -31,6 +32,16 @@ func orNone[T comparable](v T) *T {
 		return nil
 	}
 	return &v
+}
+
+// sure looks up what is never null. Nothing but the scopes of a personal token
+// hides it from who sees the rest, and then the answer says so.
+func sure[V any](ctx context.Context, l *loader[*V], id ident.ID, p access.Permission) (*V, error) {
+	v, err := l.one(ctx, id)
+	if v == nil && err == nil {
+		err = actor(ctx).Require(p)
+	}
+	return v, err
 }
 
 // nodes finds things by their ids, in the order asked for, each kind of thing

@@ -59,8 +59,7 @@ func newLive(d Deps) (*live, error) {
 	return l, nil
 }
 
-// Drain ends all streams, so that a server can shut down: a stream would not
-// end by itself for a quarter of an hour. Clients come back elsewhere.
+// Drain has the clients of all streams come back elsewhere.
 func (s *server) Drain() { s.live.once.Do(func() { close(s.live.closing) }) }
 
 // holder is whose streams are counted together.

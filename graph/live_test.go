@@ -60,7 +60,8 @@ func (w *world) serve(tune func(*live)) *site {
 		s.ServeHTTP(rw, r.WithContext(ident.WithRequest(access.WithActor(r.Context(), a), "req-1")))
 	})
 	srv := httptest.NewUnstartedServer(front)
-	srv.Config.ReadTimeout = 250 * time.Millisecond
+	srv.Config.ReadTimeout = 500 * time.Millisecond
+	srv.Config.IdleTimeout = time.Minute // or it were the former, and a client's next request could meet the closing
 	srv.Start()
 	w.t.Cleanup(func() {
 		s.Drain()
@@ -143,7 +144,7 @@ func (p *site) listen(token, query string, vars map[string]any, header ...string
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := http.DefaultClient.Do(r) //nolint:bodyclose // read closes it, when the stream ends
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -637,4 +638,32 @@ func TestManyStreams(t *testing.T) {
 	w := newWorld(t)
 	p := w.serve(func(l *live) { l.streams = 1000 })
 	flood(t, p, 200, 500)
+}
+
+// Every answer is paid for, the first with the request.
+func TestStreamsPay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.serve(nil)
+	joined := w.partnered(w.nordwind, w.contoso)
+	token := w.signIn(w.nordwind.admin)
+	s := p.listen(token, "subscription { partnershipChanged { id provider { legalName } } }", nil)
+	until(t, func() bool { return p.held() == 1 })
+	w.touch(joined)
+	first := s.next()
+	w.touch(joined)
+	second := s.next()
+	left := func(e sent) float64 { return e.at("extensions.cost.left").(float64) }
+	if cost := first.at("extensions.cost.spent").(float64); cost < 2 || left(first)-left(second) != cost {
+		t.Errorf("%s, then %s", first.data, second.data)
+	}
+	if _, ok := p.s.charge(t.Context(), w.present(token), int(left(second))); !ok {
+		t.Fatal("what was left is not there")
+	}
+	w.touch(joined)
+	s.refused("RATE_LIMITED", reasonEnded)
+	again := p.listen(token, everything, nil)
+	if again.resp.StatusCode != http.StatusTooManyRequests || again.resp.Header.Get("Retry-After") == "" {
+		t.Errorf("status %d, %v", again.resp.StatusCode, again.resp.Header)
+	}
 }

@@ -45,14 +45,17 @@ func scan(text string, l limits) *rejection {
 				i = len(text)
 			}
 			continue
+		case c == '-' || c >= '0' && c <= '9':
+			for i < len(text) && (nameByte(text[i]) || text[i] == '.' || text[i] == '+' || text[i] == '-') {
+				i++
+			}
 		case nameByte(c):
 			for i < len(text) && nameByte(text[i]) {
 				i++
 			}
-		case c == '-':
-			for i < len(text) && (nameByte(text[i]) || text[i] == '.') {
-				i++
-			}
+		case c == 0xEF && strings.HasPrefix(text[i:], "\xBB\xBF"): // a byte order mark is no token
+			i += 2
+			continue
 		case c == '"':
 			i = stringEnd(text, i)
 		case c == '.' && strings.HasPrefix(text[i:], ".."):

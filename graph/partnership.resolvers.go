@@ -10,6 +10,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
+	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -137,11 +138,11 @@ func (r *mutationResolver) RefuseTermination(ctx context.Context, input partners
 }
 
 func (r *partnershipResolver) Provider(ctx context.Context, obj *partnership.Partnership) (*partner.Partner, error) {
-	return load(ctx).partners.one(ctx, obj.ProviderID)
+	return sure(ctx, load(ctx).partners, obj.ProviderID, access.PermPartnerRead)
 }
 
 func (r *partnershipResolver) Reseller(ctx context.Context, obj *partnership.Partnership) (*partner.Partner, error) {
-	return load(ctx).partners.one(ctx, obj.ResellerID)
+	return sure(ctx, load(ctx).partners, obj.ResellerID, access.PermPartnerRead)
 }
 
 func (r *partnershipResolver) LastInvitation(ctx context.Context, obj *partnership.Partnership) (*invitation.Invitation, error) {
@@ -157,7 +158,7 @@ func (r *partnershipResolver) OpenTermination(ctx context.Context, obj *partners
 }
 
 func (r *partnershipLinkResolver) Provider(ctx context.Context, obj *partnership.Link) (*partner.Partner, error) {
-	return load(ctx).partners.one(ctx, obj.ProviderID)
+	return sure(ctx, load(ctx).partners, obj.ProviderID, access.PermPartnerRead)
 }
 
 func (r *partnershipLinkResolver) State(ctx context.Context, obj *partnership.Link) (partnership.LinkState, error) {
@@ -242,11 +243,11 @@ func (r *queryResolver) Terminations(ctx context.Context, first *int, after *str
 }
 
 func (r *terminationResolver) Partnership(ctx context.Context, obj *partnership.Termination) (*partnership.Partnership, error) {
-	return load(ctx).partnerships.one(ctx, obj.PartnershipID)
+	return sure(ctx, load(ctx).partnerships, obj.PartnershipID, access.PermPartnershipRead)
 }
 
 func (r *terminationResolver) Requester(ctx context.Context, obj *partnership.Termination) (*partner.Partner, error) {
-	return load(ctx).partners.one(ctx, obj.RequesterID)
+	return sure(ctx, load(ctx).partners, obj.RequesterID, access.PermPartnerRead)
 }
 
 func (r *terminationResolver) RequestedBy(ctx context.Context, obj *partnership.Termination) (*account.User, error) {

@@ -208,7 +208,7 @@ func TestListsAreBounded(t *testing.T) {
 
 func TestCodesHaveSentencesInEveryLanguage(t *testing.T) {
 	t.Parallel()
-	codes := []string{codeInternal, fault.CodeUnauthenticated, fault.CodeForbidden, fault.CodeRateLimited, fault.CodeBadUserInput, fault.CodeBadCursor,
+	codes := []string{codeInternal, codeDeadline, fault.CodeUnauthenticated, fault.CodeForbidden, fault.CodeRateLimited, fault.CodeBadUserInput, fault.CodeBadCursor,
 		fault.CodeRoleRequired, fault.CodeSudoRequired, "PAGE_SIZE", "FIRST_AND_LAST"}
 	for d := range ours {
 		if strings.HasSuffix(d.Name, "ErrorCode") || d.Name == "PartnershipRefusalCode" {

@@ -30,18 +30,28 @@ type server struct {
 	log     *slog.Logger
 	present graphql.ErrorPresenterFunc
 	recover graphql.RecoverFunc
-	budget  budget
-	live    *live
+	budget  *budget
+	// deadline is a field so that tests need not wait for it.
+	deadline time.Duration
+	live     *live
+}
+
+// Handler is the API over HTTP.
+type Handler interface {
+	http.Handler
+	// Drain ends all live streams and refuses none of the other requests: a
+	// stream would hold a server that shuts down for a quarter of an hour.
+	Drain()
 }
 
 // New makes the handler of the API. The door that authenticates mounts it and
 // hands the actor on by access.WithActor. It refuses a schema whose root
 // fields or nodes do not say who may see them.
-func New(d Deps) (http.Handler, error) {
+func New(d Deps) (Handler, error) {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
-	s := &server{deps: d, log: d.Log, present: present(d.Log), recover: recovered(d.Log)}
+	s := &server{deps: d, log: d.Log, present: present(d.Log), recover: recovered(d.Log), deadline: deadline}
 	s.schema = gen.NewExecutableSchema(gen.Config{Resolvers: &Resolver{d}})
 	var err error
 	if s.deps.observer, err = newObserver(d.Registerer, s.schema.Schema()); err != nil {
@@ -61,7 +71,7 @@ func New(d Deps) (http.Handler, error) {
 	if err := checkBudget(); err != nil {
 		return nil, err
 	}
-	s.budget.fleet, s.budget.own = d.Spend, newPurses(d.DB.Now)
+	s.budget = &budget{fleet: d.Spend, own: newPurses(d.DB.Now)}
 	return s, nil
 }
 
@@ -69,7 +79,7 @@ func New(d Deps) (http.Handler, error) {
 func (s *server) run(ctx context.Context, oc *graphql.OperationContext, a access.Actor) (res *graphql.Response) {
 	ctx, end := s.deps.observer.begin(ctx, oc, a)
 	defer func() { end(res) }()
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	ctx, cancel := context.WithTimeout(ctx, s.deadline)
 	defer cancel()
 	oc.RecoverFunc = s.recover
 	ctx = withOperation(ctx, &s.deps, a)

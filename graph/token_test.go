@@ -78,6 +78,15 @@ func TestPersonalTokens(t *testing.T) {
 		t.Error(out.Raw)
 	}
 	w.gql(nobody, create).code("UNAUTHENTICATED")
+	// What is never null and out of scope says so; what may be null is hidden.
+	if out := w.gql(program, "{ viewer { partner { id } organization { id } } }").code("FORBIDDEN"); out.Errors[0].Extensions["reason"] != "SCOPE_REQUIRED" || len(out.Errors) != 1 {
+		t.Error(out.Raw)
+	}
+	w.partnered(w.nordwind, w.contoso)
+	if out := w.gql(program, "{ indirectResellers { nodes { status reseller { id } } } }").code("FORBIDDEN"); out.Errors[0].Extensions["reason"] != "SCOPE_REQUIRED" {
+		t.Error(out.Raw)
+	}
+	w.gql(program, "{ indirectResellers { nodes { status lastInvitation { id } } } }").ok()
 
 	// Its owner and who manages the users of its organization may end it.
 	w.refused(w.as(w.fabrikam.admin), "revokePersonalToken", "personalToken", "NOT_FOUND", "input.tokenId", map[string]any{"tokenId": id})

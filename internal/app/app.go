@@ -28,6 +28,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/config"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -63,6 +64,8 @@ type App struct {
 	registry *prometheus.Registry
 	tracer   trace.TracerProvider // nil where nothing is traced
 	handler  http.Handler
+	secrets  *secret.Keys
+	drain    func() // ends the live streams; nil where there is no API
 	listener net.Listener
 	metrics  net.Listener
 	closers  []func()
@@ -107,6 +110,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if err != nil {
 		return nil, err
 	}
+	a.secrets = keys
 	if err := a.openMail(keys); err != nil {
 		return nil, err
 	}
@@ -270,7 +274,7 @@ func (a *App) periodic() []workers.Periodic {
 	return list
 }
 
-// PruneJobs removes finished work that nobody needs any more.
+// PruneJobs removes finished work and events that nobody needs any more.
 type PruneJobs struct{}
 
 // Kind is the job's kind.
@@ -278,6 +282,9 @@ func (PruneJobs) Kind() string { return "outbox.prune" }
 
 func (a *App) pruneJobs(ctx context.Context, _ *outbox.Run, _ PruneJobs) error {
 	_, err := outbox.Prune(ctx, a.db)
+	if err == nil {
+		_, err = event.Prune(ctx, a.db)
+	}
 	return err
 }
 
@@ -342,11 +349,17 @@ func (a *App) openDoors() error {
 		a.handler = web.Health(d)
 		return nil
 	}
-	d.GraphQL, err = graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Partners: a.partners, Invitations: a.invites, Partnerships: a.joined,
-		Mailer: a.mailer, Audits: a.audits, Hooks: a.hooks(), Log: a.log, Registerer: a.registry})
+	spend, err := a.spend()
+	if err != nil {
+		return fmt.Errorf("the budgets: %w", err)
+	}
+	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Partners: a.partners, Invitations: a.invites, Partnerships: a.joined,
+		Mailer: a.mailer, Audits: a.audits, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
+		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {
 		return fmt.Errorf("the GraphQL door: %w", err)
 	}
+	d.GraphQL, a.drain = api, api.Drain
 	if a.cfg.IsDevelopment() {
 		d.GraphiQL = graph.GraphiQL("/graphql")
 		if a.mailbox != nil {
@@ -358,6 +371,27 @@ func (a *App) openDoors() error {
 	}
 	a.handler, err = web.New(d)
 	return err
+}
+
+// spend counts what callers of the API spend over the fleet, in its Redis; nil
+// without one. The purses go by keyed digests: no address and no id enters
+// Redis.
+func (a *App) spend() (graph.Spend, error) {
+	if a.cfg.RedisURL == "" {
+		return nil, nil
+	}
+	b, err := workers.NewBudget(a.cfg.RedisURL, a.cfg.QueueNamespace, a.db.Now)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, b.Close)
+	return func(ctx context.Context, cost int, keys []string, limits []int) (int, int, time.Time, bool, error) {
+		blind := make([]string, len(keys))
+		for i, k := range keys {
+			blind[i] = a.secrets.Blind("budget", k)
+		}
+		return b.Spend(ctx, cost, blind, limits)
+	}, nil
 }
 
 // Ready checks what the process needs, by name.
@@ -378,6 +412,9 @@ func (a *App) Start(ctx context.Context) (*seed.World, error) {
 // finish. A second signal does not wait.
 func (a *App) Serve(ctx context.Context) error {
 	srv := web.NewServer(a.handler, a.log)
+	if a.drain != nil {
+		srv.RegisterOnShutdown(a.drain)
+	}
 	failed := make(chan error, 2)
 	go func() { failed <- srv.Serve(a.listener) }()
 	var side *http.Server

@@ -34,6 +34,13 @@ const (
 	RoleWorker = "worker"
 )
 
+// Which GraphQL documents are run: any, or for sessions and strangers those of
+// the manifest alone.
+const (
+	DocumentsOpen        = "open"
+	DocumentsConsoleOnly = "console_only"
+)
+
 // Where traces go.
 const (
 	TracesOff  = "off"
@@ -66,6 +73,7 @@ type Config struct {
 	SecretKey      secret.String
 	BounceSecret   secret.String
 	TrustedProxies []netip.Prefix
+	Documents      string
 	MetricsAddr    string
 	LogLevel       string
 	LogFormat      string
@@ -191,6 +199,8 @@ var fields = []field{
 		}
 		return nil
 	}},
+	{"DOCUMENTS", "which GraphQL documents are run: open for any, or console_only for those that the console brings; programs with a personal token send any",
+		DocumentsOpen, false, oneOf(func(c *Config) *string { return &c.Documents }, DocumentsOpen, DocumentsConsoleOnly)},
 	{"METRICS_ADDR", "address of a listener of its own for /metrics; empty shows them on ADDR in development and nowhere in production", "", false, text(func(c *Config) *string { return &c.MetricsAddr })},
 	{"LOG_LEVEL", "debug, info, warn or error", "info", false, oneOf(func(c *Config) *string { return &c.LogLevel }, "debug", "info", "warn", "error")},
 	{"LOG_FORMAT", "text or json", "text", false, oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},

@@ -93,13 +93,16 @@ func (s *server) observed(next http.Handler) http.Handler {
 		defer func() { traceAnswer(span, r.Method, v, rec.code()) }() // also where the connection is cut
 		next.ServeHTTP(rec, r.WithContext(ctx))
 
-		took := time.Since(start)
-		s.metrics.observe(v.route, r.Method, rec.code(), took)
+		took, route := time.Since(start), v.route
+		if rec.streamed() {
+			route += " stream" // whose time tells nothing about answers
+		}
+		s.metrics.observe(route, r.Method, rec.code(), took)
 		level := slog.LevelInfo
 		if v.bare {
 			level = slog.LevelDebug
 		}
-		s.Log.LogAttrs(ctx, level, "request", slog.String("method", metricMethod(r.Method)), slog.String("route", v.route),
+		s.Log.LogAttrs(ctx, level, "request", slog.String("method", metricMethod(r.Method)), slog.String("route", route),
 			slog.Int("status", rec.code()), slog.Duration("took", took), slog.Int64("bytes", rec.bytes),
 			slog.String("request_id", v.id), slog.String("user", string(v.actor.UserID)), slog.String("token", string(v.actor.TokenID)))
 	})
@@ -223,7 +226,7 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 && status >= 200 {
+	if r.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		r.status = status
 	}
 	r.ResponseWriter.WriteHeader(status)
@@ -242,6 +245,11 @@ func (r *recorder) Write(b []byte) (int, error) {
 func (r *recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Flush() }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// streamed reports whether the reply was held open, as events or a socket.
+func (r *recorder) streamed() bool {
+	return r.status == http.StatusSwitchingProtocols || strings.HasPrefix(r.Header().Get("Content-Type"), "text/event-stream")
+}
 
 func (r *recorder) code() int {
 	if r.status == 0 {
