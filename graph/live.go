@@ -8,12 +8,15 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
@@ -38,6 +41,9 @@ type live struct {
 	// network may hold open.
 	streams, sockets int
 
+	// open counts the streams that have their place in the log.
+	open atomic.Int64
+
 	mu      sync.Mutex
 	held    map[string]int
 	closing chan struct{}
@@ -55,6 +61,13 @@ func newLive(d Deps) (*live, error) {
 		if l.keys, err = secret.NewKeys(master); err != nil {
 			return nil, err
 		}
+	}
+	if d.Registerer == nil {
+		return l, nil
+	}
+	if err := d.Registerer.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "channelgraph_graphql_streams",
+		Help: "Live subscriptions that are open in this process, over SSE and WebSocket."}, func() float64 { return float64(l.open.Load()) })); err != nil {
+		return nil, fmt.Errorf("registering the metric of streams: %w", err)
 	}
 	return l, nil
 }
@@ -211,10 +224,11 @@ func (s *server) each(ctx context.Context, oc *graphql.OperationContext, a acces
 }
 
 func (sub *subscription) end() {
+	sub.release()
 	if sub.reader != nil {
 		sub.reader.Close()
+		sub.s.live.open.Add(-1)
 	}
-	sub.release()
 }
 
 // follow is what the resolver of a subscription's field does: it says which
@@ -256,6 +270,7 @@ func (sub *subscription) start(ctx context.Context, since *string, kinds []event
 		return err
 	}
 	sub.reader, sub.at, sub.kinds = r, at, kinds
+	l.open.Add(1)
 	switch {
 	case len(kinds) == 0:
 		sub.first = []*event.Event{{Kind: event.StreamStarted, Number: at}}

@@ -533,7 +533,7 @@ func TestStreamLives(t *testing.T) {
 		p := w.serve(func(l *live) { l.heartbeat = 10 * time.Millisecond })
 		s := p.started(w.signIn(w.tailspin.admin))
 		s.close()
-		until(t, func() bool { return p.held() == 0 })
+		until(t, func() bool { return p.open() == 0 })
 	})
 }
 
@@ -648,7 +648,7 @@ func TestStreamsPay(t *testing.T) {
 	joined := w.partnered(w.nordwind, w.contoso)
 	token := w.signIn(w.nordwind.admin)
 	s := p.listen(token, "subscription { partnershipChanged { id provider { legalName } } }", nil)
-	until(t, func() bool { return p.held() == 1 })
+	until(t, func() bool { return p.open() == 1 })
 	w.touch(joined)
 	first := s.next()
 	w.touch(joined)
