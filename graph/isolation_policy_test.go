@@ -216,10 +216,13 @@ func (c *chart) outcomes(acts []act, viewers []*viewer) map[string]string {
 func (c *chart) sights(viewers []*viewer) string {
 	c.t.Helper()
 	var b strings.Builder
-	ids := c.everyID()
+	var all []string
+	for _, ids := range c.everyID() {
+		all = append(all, ids...)
+	}
 	whose := func(text string) string {
 		seen := map[string]map[string]bool{}
-		for _, id := range idText.FindAllString(text, -1) {
+		for _, id := range idsIn(text) {
 			if r := c.rows[ident.ID(id)]; r != nil {
 				if seen[r.owner.label] == nil {
 					seen[r.owner.label] = map[string]bool{}
@@ -244,12 +247,16 @@ func (c *chart) sights(viewers []*viewer) string {
 				fmt.Fprintf(&b, "  %-20s %s\n", what, whose)
 			}
 		}
+		text := ""
+		for part := range slices.Chunk(all, 45) {
+			text += c.ask(v, asking{root: "Query.nodes", query: "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", vars: map[string]any{"ids": part}}).raw
+		}
+		found := map[string]string{}
+		for _, id := range idsIn(text) {
+			found[id[:3]] += " " + id
+		}
 		for _, typ := range slices.Sorted(maps.Keys(typed)) {
-			text := ""
-			for part := range slices.Chunk(ids[typed[typ]], 40) {
-				text += c.ask(v, asking{root: "Query.nodes", query: "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", vars: map[string]any{"ids": part}}).raw
-			}
-			line(typ, whose(text))
+			line(typ, whose(found[typed[typ]]))
 		}
 		for _, f := range rootFields(schema.Query) {
 			d := named(f.Type)
@@ -326,7 +333,7 @@ func TestEveryRuleIsMissed(t *testing.T) {
 
 	few := func() (out []*viewer) {
 		for _, v := range c.viewers() {
-			if slices.Contains([]string{"provider1", "reseller1", "reseller3", "direct1", "customer1", "operator", "nobody", "disabled",
+			if slices.Contains([]string{"provider1", "reseller1", "customer1", "operator", "nobody", "disabled",
 				"provider1 DEFAULT_USER", "provider1 token, few scopes"}, v.name) {
 				out = append(out, v)
 			}
@@ -336,15 +343,19 @@ func TestEveryRuleIsMissed(t *testing.T) {
 	special := func(v *viewer) bool {
 		return v.tenant == nil || strings.Contains(v.name, "token") || strings.Contains(v.name, "fresh") || v.name == "CUSTOMER DEFAULT_USER"
 	}
+	var seen string
 	for _, rule := range access.Rules {
+		if seen == "" { // at first, and after acts without a rule, which may have left traces
+			seen = c.sights(few())
+		}
 		c.DB.Clock().Advance(time.Hour) // past the limits of what one may do at a time
-		seen := c.sights(few())         // what was done without the rule before may have left traces
 		mend := access.Weaken(access.Weakness{Rule: rule})
-		missed := c.sights(few()) != seen
+		missed := c.sights(few()) != seen // asked for with its own actors
 		for _, v := range c.acting() {
 			g := c.generator(v.Actor)
 			for _, a := range acts {
 				if !missed && special(v) {
+					seen = ""
 					missed = c.outcome(v, a.root, g.plain(a)) != right[a.String()+"|"+v.name]
 				}
 			}
@@ -356,7 +367,9 @@ func TestEveryRuleIsMissed(t *testing.T) {
 	for _, s := range survived {
 		t.Errorf("nothing is missed without %s", s)
 	}
-	if !maps.Equal(c.outcomes(acts, viewers), right) {
-		t.Error("the policy is not what it was")
+	for what, outcome := range c.outcomes(acts, slices.DeleteFunc(slices.Clone(viewers), func(v *viewer) bool { return !special(v) })) {
+		if outcome != right[what] {
+			t.Errorf("%s: the policy is not what it was", what)
+		}
 	}
 }

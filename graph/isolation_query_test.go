@@ -50,10 +50,12 @@ type generator struct {
 	// chosen notes every field that some request asks for.
 	chosen map[string]bool
 	memo   map[string]string
+	// deepest bounds how deep a selection goes.
+	deepest int
 }
 
 func (c *chart) generator(a access.Actor) *generator {
-	return &generator{t: c.t, guard: c.handler.(*server).guard, actor: a, chosen: map[string]bool{}, memo: map[string]string{}}
+	return &generator{t: c.t, guard: c.handler.(*server).guard, actor: a, chosen: map[string]bool{}, memo: map[string]string{}, deepest: 3}
 }
 
 // shape says how much of a type is selected: how deep, how many rows of a
@@ -65,8 +67,8 @@ type shape struct {
 }
 
 // shapes are tried from the most to the least.
-func shapes(as string) (out []shape) {
-	for depth := 3; depth >= 0; depth-- {
+func (g *generator) shapes(as string) (out []shape) {
+	for depth := g.deepest; depth >= 0; depth-- {
 		for _, rows := range []int{100, 50, 25, 10} {
 			out = append(out, shape{depth, rows, 3, as})
 		}
@@ -178,7 +180,7 @@ func (g *generator) request(root *ast.Definition, f *ast.FieldDefinition, args m
 		}
 	}
 	key += fmt.Sprint(size)
-	for _, s := range shapes(as) {
+	for _, s := range g.shapes(as) {
 		if q := g.memo[key]; q != "" {
 			a.query = q
 			return a
@@ -418,10 +420,9 @@ func (nothing) texts(name, _ string) []string {
 type belongings struct {
 	c *chart
 	t *tenant
-	// all gives ids of every kind everywhere; otherwise only where they fit.
+	// all gives ids of every kind everywhere; otherwise only where they fit,
+	// and where that cannot be told some.
 	all bool
-	// few leaves out texts but the beginning of all and those that fit.
-	few bool
 }
 
 func (b belongings) ids(name, holder string) (out []string) {
@@ -429,6 +430,9 @@ func (b belongings) ids(name, holder string) (out []string) {
 	for _, s := range tables {
 		if s.prefix == "" || len(b.t.ids[s.name]) == 0 || !b.all && prefix != "" && s.prefix != prefix {
 			continue
+		}
+		if !b.all && prefix == "" && len(out) == 3 {
+			break
 		}
 		out = append(out, string(b.t.ids[s.name][0]))
 	}
@@ -467,7 +471,11 @@ func (b belongings) texts(name, _ string) []string {
 		}
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	out = slices.Compact(out)
+	if !b.all && n != "code" {
+		out = out[:min(len(out), 3)]
+	}
+	return out
 }
 
 // unique is what each request has another text for.
