@@ -28,12 +28,22 @@ func TestWeaken(t *testing.T) {
 		"Load: active users only": func() bool { return !load(t, db, "usr_prov_DISABLED").IsAnonymous() },
 		"Scope: bounds":           func() bool { return load(t, db, "usr_prov").Scope().All() },
 		"Scope: operator":         func() bool { return !load(t, db, "usr_oper").Scope().All() },
-		"Scope.ByOrganization":    func() bool { return len(ids(t, db, "organization", load(t, db, "usr_prov").Scope().ByOrganization("organization.id"))) > 1 },
-		"Scope.ByPartner":         func() bool { return len(ids(t, db, "partner", load(t, db, "usr_prov").Scope().ByPartner("partner.id"))) > 1 },
-		"Scope.ByUser":            func() bool { return len(ids(t, db, "user_account", load(t, db, "usr_prov").Scope().ByUser("user_account.id"))) > 1 },
-		"Scope.Partners":          func() bool { return len(ids(t, db, "partner", load(t, db, "usr_far").Scope().Partners("partner"))) > 1 },
-		"Scope.Partners: own":     func() bool { return len(ids(t, db, "partner", load(t, db, "usr_far").Scope().Partners("partner"))) == 0 },
-		"Scope: nobody":           func() bool { return len(ids(t, db, "partner", load(t, db, "usr_cust").Scope().Partners("partner"))) > 0 },
+		"Scope.ByOrganization": func() bool {
+			return len(ids(t, db, "organization", load(t, db, "usr_prov").Scope().ByOrganization("organization.id"))) > 1
+		},
+		"Scope.ByPartner": func() bool {
+			return len(ids(t, db, "partner", load(t, db, "usr_prov").Scope().ByPartner("partner.id"))) > 1
+		},
+		"Scope.ByUser": func() bool {
+			return len(ids(t, db, "user_account", load(t, db, "usr_prov").Scope().ByUser("user_account.id"))) > 1
+		},
+		"Scope.Partners": func() bool { return len(ids(t, db, "partner", load(t, db, "usr_far").Scope().Partners("partner"))) > 1 },
+		"Scope.Partners: own": func() bool {
+			return len(ids(t, db, "partner", load(t, db, "usr_far").Scope().Partners("partner"))) == 0
+		},
+		"Scope: nobody": func() bool {
+			return len(ids(t, db, "partner", load(t, db, "usr_cust").Scope().Partners("partner"))) > 0
+		},
 	} {
 		before := bad()
 		mend := access.Weaken(access.Weakness{Rule: rule})
