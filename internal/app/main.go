@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -178,6 +179,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, getenv fun
 	}
 	if getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(1 << 30)
+	}
+	for _, name := range config.Unknown(os.Environ()) {
+		log.Warn("no setting goes by this name; `channelgraph config` lists them", "name", name)
 	}
 	a, err := New(ctx, cfg, log)
 	if err != nil {
