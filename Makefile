@@ -41,6 +41,10 @@ bench: ## the figures as ratios within one run, on SQLite and again on PostgreSQ
 bench-jobs: ## the job figures beside raw Asynq, on PostgreSQL and Redis
 	bash .ci/services.sh go test -run '^$$' -bench 'Mixed|Drain|Latency' -benchtime=1x -timeout 30m ./workers
 
+.PHONY: bench-api
+bench-api: ## the guard's cost, hostile documents beside small queries, 5,000 streams
+	go test -run '^$$' -bench 'GuardFitting|Hostile|Streams' -benchtime=1x -timeout 30m ./graph
+
 .PHONY: tools
 tools:
 	@bash .ci/tools.sh
