@@ -30,6 +30,9 @@ const (
 	Audit        = "aud"
 	Token        = "tok"
 	Export       = "exp"
+	Webhook      = "whk"
+	WebhookEvent = "evt"
+	Delivery     = "dlv"
 )
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
