@@ -24,6 +24,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 // code is what the newest mail of an invitation carries behind its link's #.
@@ -256,6 +257,20 @@ func TestNodes(t *testing.T) {
 		}
 		return e.ID
 	}
+	hook := func(who company) ident.ID {
+		sudo := w.as(who.admin)
+		sudo.SudoUntil = w.DB.Now().Add(time.Hour)
+		s, err := w.Webhooks.Create(t.Context(), sudo, webhook.CreateInput{URL: "https://hooks.example/" + string(who.ID), Description: "Orders"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Endpoint.ID
+	}
+	delivery := func(who company) ident.ID {
+		w.gql(w.as(who.admin), `mutation($id: ID!) { sendTestWebhook(input: {endpointId: $id}) { userErrors { code } } }`,
+			"id", w.gql(w.as(who.admin), "{ webhookEndpoints { nodes { id } } }").ok().text("webhookEndpoints.nodes.0.id")).ok()
+		return ident.ID(w.gql(w.as(who.admin), "{ webhookDeliveries { nodes { id } } }").ok().text("webhookDeliveries.nodes.0.id"))
+	}
 	is, err := w.Invitations.ByIDs(t.Context(), otto, []ident.ID{ours.InvitationID})
 	if err != nil {
 		t.Fatal(err)
@@ -276,6 +291,8 @@ func TestNodes(t *testing.T) {
 		"AuditEvent":      {event(w.nordwind), event(w.fabrikam), gina},
 		"PersonalToken":   {token(w.nordwind), token(w.fabrikam), gina},
 		"AuditExport":     {export(w.nordwind), export(w.fabrikam), gina},
+		"WebhookEndpoint": {hook(w.nordwind), hook(w.fabrikam), gina},
+		"WebhookDelivery": {delivery(w.nordwind), delivery(w.fabrikam), gina},
 		"MailMessage":     {is[ours.InvitationID].MessageID, "", otto},
 	}
 	for _, d := range schema.PossibleTypes["Node"] {

@@ -406,7 +406,7 @@ var tellsOthers = []string{
 
 var (
 	momentText = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
-	tokenText  = regexp.MustCompile(`cg[a-z]_[A-Za-z0-9_-]+`)
+	tokenText  = regexp.MustCompile(`cg[a-z]_[A-Za-z0-9_-]+|whsec_[A-Za-z0-9+/=]+`)
 	countText  = regexp.MustCompile(`"(version|generation|uses)":\d+`)
 )
 
@@ -494,6 +494,9 @@ func (c *chart) untouched(v *viewer, said string, before, after map[string]map[s
 				continue
 			}
 			for _, t := range of(text) {
+				if name == "webhook_delivery" && t.kind == access.Operator {
+					continue // hears of everybody
+				}
 				if k := v.tenant.knows(t); k == strangers && !strings.Contains(said, t.mark()) && !slices.ContainsFunc(idText.FindAllString(text, -1), func(id string) bool {
 					return strings.Contains(said, id)
 				}) {

@@ -382,6 +382,42 @@ var tables = []table{
 		return out
 	}, secret: []string{"data"}, values: map[string]filling{"export_id": own("export_file"), "number": fixed(0),
 		"data": func(r *row, c string) any { return []byte(r.canary(c)) }}},
+	{name: "webhook_endpoint", prefix: ident.Webhook, rows: ofKind(), values: map[string]filling{
+		"id": theID, "organization_id": own("organization"), "operator": func(r *row, _ string) any { return r.owner.kind == access.Operator },
+		"url": func(r *row, c string) any { return "https://hooks.example/" + r.canary(c) }, "description": canary, "events": fixed("[]"),
+		"status": fixed("ENABLED"), "pause_reason": empty, "created_by_id": whose,
+	}},
+	{name: "webhook_event", prefix: ident.WebhookEvent, rows: told, secret: []string{"data"}, values: map[string]filling{
+		"id": theID, "type": fixed("partner.registered"), "subject_id": toldOf,
+		"data": func(r *row, c string) any { return `{"id":"` + r.canary(c) + `"}` },
+	}},
+	{name: "webhook_delivery", prefix: ident.Delivery, rows: told, values: map[string]filling{
+		"id": theID, "endpoint_id": own("webhook_endpoint"), "event_id": nth("webhook_event"), "type": fixed("partner.registered"), "subject_id": toldOf,
+		"state": fixed("FAILED"), "code": fixed("HTTP_STATUS"),
+	}},
+	{name: "webhook_attempt", rows: told, values: map[string]filling{"delivery_id": nth("webhook_delivery"), "code": fixed("HTTP_STATUS")}},
+}
+
+// told are an event of everybody's own, and one of somebody whom the endpoint's
+// organization no longer sees.
+func told(c *chart) []*row {
+	out := ofKind()(c)
+	for _, t := range c.fresh {
+		for _, o := range c.tenants {
+			if len(o.ids["partner"]) > 0 && t.knows(o) == strangers {
+				out = append(out, &row{owner: t, other: o, user: t.admin()})
+				break
+			}
+		}
+	}
+	return out
+}
+
+func toldOf(r *row, c string) any {
+	if r.other == nil {
+		return own("partner")(r, c)
+	}
+	return theirs("partner")(r, c)
 }
 
 // unowned are tables of the house itself, without anything of a tenant.

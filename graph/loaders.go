@@ -21,6 +21,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 // loaderCapacity bounds the ids in one statement of a loader.
@@ -107,6 +108,9 @@ type loaders struct {
 	mails           *loader[*mail.Message]
 	mailsAbout      *loader[[]*mail.Message] // by subject
 	mailEvents      *loader[[]*mail.Event]   // by message
+	webhooks        *loader[*webhook.Endpoint]
+	deliveries      *loader[*webhook.Delivery]
+	webhookAttempts *loader[[]*webhook.Attempt] // by delivery
 }
 
 // guarded reads nothing for an actor who lacks the permission.
@@ -157,8 +161,11 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		events: guarded(a, access.PermAuditRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*audit.Event, error) {
 			return audit.ByIDs(ctx, d.DB, a, ids)
 		}),
-		tokens:  guarded(a, access.PermViewerRead, scoped(a, d.Accounts.TokensByIDs)),
-		exports: guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
+		tokens:          guarded(a, access.PermViewerRead, scoped(a, d.Accounts.TokensByIDs)),
+		webhooks:        guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.ByIDs)),
+		deliveries:      guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.DeliveriesByIDs)),
+		webhookAttempts: guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.Attempts)),
+		exports:         guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
 		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
 			return d.Mailer.FindMany(ctx, ids)
 		}),
@@ -192,6 +199,8 @@ var nodeTypes = map[string]nodeType{
 	ident.Audit:        {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
 	ident.Token:        {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
 	ident.Export:       {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
+	ident.Webhook:      {"WebhookEndpoint", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Endpoint] { return l.webhooks })},
+	ident.Delivery:     {"WebhookDelivery", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Delivery] { return l.deliveries })},
 	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 // Deps are what the API calls.
@@ -26,6 +27,7 @@ type Deps struct {
 	Partnerships *partnership.Service
 	Mailer       *mail.Mailer
 	Audits       *audit.Service
+	Webhooks     *webhook.Service
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger

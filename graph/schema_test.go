@@ -25,6 +25,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/region"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 var schema = gen.NewExecutableSchema(gen.Config{}).Schema()
@@ -75,14 +76,15 @@ var (
 	fieldName = regexp.MustCompile(`^[a-z][a-zA-Z]+$`)
 	valueName = regexp.MustCompile(`^[A-Z][A-Z_]+$`)
 	predicate = regexp.MustCompile(`^(is|has|can|may|needs|requires|lacks)[A-Z]`)
-	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift)[A-Z][a-zA-Z]+$`)
+	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|delete|pause|resume|send|replay)[A-Z][a-zA-Z]+$`)
 )
 
 // Booleans of inputs that are orders, not states.
 var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "OperationFilter.all"}
 
 // Inputs whose moments are bounds, not events.
-var bounds = []string{"AuditEventFilter.since", "AuditEventFilter.until", "MailMessageFilter.since", "MailMessageFilter.until"}
+var bounds = []string{"AuditEventFilter.since", "AuditEventFilter.until", "MailMessageFilter.since", "MailMessageFilter.until",
+	"WebhookDeliveryFilter.since", "WebhookDeliveryFilter.until", "ReplayFailedWebhookDeliveriesInput.since"}
 
 func TestNames(t *testing.T) {
 	t.Parallel()
@@ -370,6 +372,15 @@ var bound = []struct {
 	{invitation.LiftSuppressionInput{}, []string{"LiftMailSuppressionInput"}},
 	{audit.Export{}, []string{"AuditExport"}},
 	{mail.Event{}, []string{"MailEvent"}},
+	{webhook.Endpoint{}, []string{"WebhookEndpoint"}},
+	{webhook.Delivery{}, []string{"WebhookDelivery"}},
+	{webhook.Attempt{}, []string{"WebhookAttempt"}},
+	{webhook.Filter{}, []string{"WebhookEndpointFilter"}},
+	{webhook.DeliveryFilter{}, []string{"WebhookDeliveryFilter"}},
+	{webhook.CreateInput{}, []string{"CreateWebhookEndpointInput"}},
+	{webhook.UpdateInput{}, []string{"UpdateWebhookEndpointInput"}},
+	{webhook.RotateInput{}, []string{"RotateWebhookSecretInput"}},
+	{webhook.ReplayFailedInput{}, []string{"ReplayFailedWebhookDeliveriesInput"}},
 	{page.Info{}, []string{"PageInfo"}},
 	{page.Count{}, []string{"Count"}},
 	{region.Region{}, []string{"Region"}},

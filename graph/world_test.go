@@ -24,6 +24,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 const password = secret.String("velvet tractor lagoon 41")
@@ -86,7 +87,8 @@ func newWorld(t testing.TB) *world {
 	partners := partner.New(db, accounts)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
 	w.Deps = Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
-		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}
+		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080"),
+		Webhooks:     webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 // What authorizing a provider gave.
@@ -56,6 +57,18 @@ type CreatePersonalTokenPayload struct {
 	UserErrors []*model.CreatePersonalTokenError `json:"userErrors"`
 }
 
+// What `createWebhookEndpoint` gave.
+type CreateWebhookEndpointPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// The secret, `whsec_` and base64. It is shown this once; null where it was shown before or nothing was done.
+	Secret *string `json:"secret"`
+	// Whether an earlier answer to the same `idempotencyKey` has shown the secret; null where nothing was done.
+	IsAlreadyShown *bool `json:"isAlreadyShown"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CreateWebhookEndpointError `json:"userErrors"`
+}
+
 // What declaring affiliates gave.
 type DeclareAffiliatesPayload struct {
 	// The one partner; null exactly when there are errors.
@@ -70,6 +83,20 @@ type DeclineInvitationPayload struct {
 	Invitation *invitation.Invitation `json:"invitation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.DeclineInvitationError `json:"userErrors"`
+}
+
+// Which endpoint to delete.
+type DeleteWebhookEndpointInput struct {
+	// The id of the endpoint.
+	EndpointID ident.ID `json:"endpointId"`
+}
+
+// What `deleteWebhookEndpoint` gave.
+type DeleteWebhookEndpointPayload struct {
+	// The id of the endpoint that is gone; null exactly when there are errors.
+	DeletedWebhookEndpointID *ident.ID `json:"deletedWebhookEndpointId"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.DeleteWebhookEndpointError `json:"userErrors"`
 }
 
 // Whom to disable.
@@ -209,6 +236,20 @@ type PartnershipRequestDraftProblem struct {
 	Code string `json:"code"`
 }
 
+// Which endpoint to pause.
+type PauseWebhookEndpointInput struct {
+	// The id of the endpoint.
+	EndpointID ident.ID `json:"endpointId"`
+}
+
+// What `pauseWebhookEndpoint` gave.
+type PauseWebhookEndpointPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.PauseWebhookEndpointError `json:"userErrors"`
+}
+
 // What refusing a request gave.
 type RefuseTerminationPayload struct {
 	// The refused request; null exactly when there are errors.
@@ -227,6 +268,30 @@ type RegisterPartnerPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RegisterPartnerError `json:"userErrors"`
+}
+
+// What `replayFailedWebhookDeliveries` gave.
+type ReplayFailedWebhookDeliveriesPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReplayFailedWebhookDeliveriesError `json:"userErrors"`
+}
+
+// Which delivery to replay.
+type ReplayWebhookDeliveryInput struct {
+	// The id of the delivery.
+	DeliveryID ident.ID `json:"deliveryId"`
+}
+
+// What `replayWebhookDelivery` gave.
+type ReplayWebhookDeliveryPayload struct {
+	// The delivery; null exactly when there are errors.
+	WebhookDelivery *webhook.Delivery `json:"webhookDelivery"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReplayWebhookDeliveryError `json:"userErrors"`
 }
 
 // The dead link to replace.
@@ -295,6 +360,20 @@ type ResendUserInvitationPayload struct {
 	UserErrors []*model.ResendUserInvitationError `json:"userErrors"`
 }
 
+// Which endpoint to resume.
+type ResumeWebhookEndpointInput struct {
+	// The id of the endpoint.
+	EndpointID ident.ID `json:"endpointId"`
+}
+
+// What `resumeWebhookEndpoint` gave.
+type ResumeWebhookEndpointPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ResumeWebhookEndpointError `json:"userErrors"`
+}
+
 // Which operation to start again.
 type RetryOperationInput struct {
 	// The id of the operation.
@@ -339,6 +418,32 @@ type RotatePartnershipLinkPayload struct {
 	UserErrors []*model.RotatePartnershipLinkError `json:"userErrors"`
 }
 
+// What `rotateWebhookSecret` gave.
+type RotateWebhookSecretPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// The secret, `whsec_` and base64. It is shown this once; null where it was shown before or nothing was done.
+	Secret *string `json:"secret"`
+	// Whether an earlier answer to the same `idempotencyKey` has shown the secret; null where nothing was done.
+	IsAlreadyShown *bool `json:"isAlreadyShown"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RotateWebhookSecretError `json:"userErrors"`
+}
+
+// Which endpoint to test.
+type SendTestWebhookInput struct {
+	// The id of the endpoint.
+	EndpointID ident.ID `json:"endpointId"`
+}
+
+// What `sendTestWebhook` gave.
+type SendTestWebhookPayload struct {
+	// The delivery; null exactly when there are errors.
+	WebhookDelivery *webhook.Delivery `json:"webhookDelivery"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SendTestWebhookError `json:"userErrors"`
+}
+
 // What pausing the personal link gave.
 type SetPartnershipLinkPausedPayload struct {
 	// The link; null exactly when there are errors.
@@ -371,6 +476,14 @@ type UpdateProfilePayload struct {
 	User *account.User `json:"user"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.UpdateProfileError `json:"userErrors"`
+}
+
+// What `updateWebhookEndpoint` gave.
+type UpdateWebhookEndpointPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.UpdateWebhookEndpointError `json:"userErrors"`
 }
 
 // What withdrawing admin access gave.

@@ -45,6 +45,9 @@ type ResolverRoot interface {
 	Termination() TerminationResolver
 	User() UserResolver
 	Viewer() ViewerResolver
+	WebhookAttempt() WebhookAttemptResolver
+	WebhookDelivery() WebhookDeliveryResolver
+	WebhookEndpoint() WebhookEndpointResolver
 }
 
 type DirectiveRoot struct {
@@ -77,8 +80,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCancelOperationInput,
 		ec.unmarshalInputCompleteTerminationInput,
 		ec.unmarshalInputCreatePersonalTokenInput,
+		ec.unmarshalInputCreateWebhookEndpointInput,
 		ec.unmarshalInputDeclareAffiliatesInput,
 		ec.unmarshalInputDeclineInvitationInput,
+		ec.unmarshalInputDeleteWebhookEndpointInput,
 		ec.unmarshalInputDisableUserInput,
 		ec.unmarshalInputEnableUserInput,
 		ec.unmarshalInputEndOtherSessionsInput,
@@ -96,26 +101,35 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPartnerOrder,
 		ec.unmarshalInputPartnershipFilter,
 		ec.unmarshalInputPartnershipOrder,
+		ec.unmarshalInputPauseWebhookEndpointInput,
 		ec.unmarshalInputPersonalTokenFilter,
 		ec.unmarshalInputRefuseTerminationInput,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
+		ec.unmarshalInputReplayFailedWebhookDeliveriesInput,
+		ec.unmarshalInputReplayWebhookDeliveryInput,
 		ec.unmarshalInputRequestNewLinkInput,
 		ec.unmarshalInputRequestPartnershipInput,
 		ec.unmarshalInputRequestPartnershipsInput,
 		ec.unmarshalInputRequestTerminationInput,
 		ec.unmarshalInputResendInvitationInput,
 		ec.unmarshalInputResendUserInvitationInput,
+		ec.unmarshalInputResumeWebhookEndpointInput,
 		ec.unmarshalInputRetryOperationInput,
 		ec.unmarshalInputRevokeInvitationInput,
 		ec.unmarshalInputRevokePersonalTokenInput,
 		ec.unmarshalInputRotatePartnershipLinkInput,
+		ec.unmarshalInputRotateWebhookSecretInput,
+		ec.unmarshalInputSendTestWebhookInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
 		ec.unmarshalInputSetUserRolesInput,
 		ec.unmarshalInputTerminationFilter,
 		ec.unmarshalInputUpdateProfileInput,
+		ec.unmarshalInputUpdateWebhookEndpointInput,
 		ec.unmarshalInputUserFilter,
 		ec.unmarshalInputUserOrder,
+		ec.unmarshalInputWebhookDeliveryFilter,
+		ec.unmarshalInputWebhookEndpointFilter,
 		ec.unmarshalInputWithdrawAdminAccessInput,
 		ec.unmarshalInputWithdrawTerminationInput,
 	)
@@ -377,6 +391,8 @@ enum Capability {
   MAIL_MANAGE
   "Read the organization's audit."
   AUDIT_READ
+  "See and manage the organization's webhooks."
+  WEBHOOK_MANAGE
 }
 
 "The signed-in person. Everything here is read afresh for every request, so a revocation takes effect at the next one."
@@ -3545,6 +3561,719 @@ enum RevokePersonalTokenErrorCode {
   NOT_FOUND
 }
 `, BuiltIn: false},
+	{Name: "../schema/webhook.graphqls", Input: `extend type Query {
+  "The webhook endpoints of the viewer's organization, newest first."
+  webhookEndpoints(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: WebhookEndpointFilter
+  ): WebhookEndpointConnection! @access(permission: WEBHOOK_MANAGE)
+
+  "The deliveries to the webhook endpoints of the viewer's organization within the last 30 days, newest first."
+  webhookDeliveries(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: WebhookDeliveryFilter
+  ): WebhookDeliveryConnection! @access(permission: WEBHOOK_MANAGE)
+}
+
+extend type Mutation {
+  """
+  Makes a webhook endpoint of the viewer's organization, at most 10. Its secret is in this answer and
+  nowhere else. Needs a fresh authentication (` + "`" + `SUDO_REQUIRED` + "`" + `) and a person (` + "`" + `TOKEN_NOT_ALLOWED` + "`" + `).
+  """
+  createWebhookEndpoint(
+    "Where to tell what."
+    input: CreateWebhookEndpointInput!
+  ): CreateWebhookEndpointPayload! @access(permission: WEBHOOK_MANAGE)
+
+  "Changes a webhook endpoint. Another URL needs a fresh authentication (` + "`" + `SUDO_REQUIRED` + "`" + `) and a person."
+  updateWebhookEndpoint(
+    "What to change; what is left out stays."
+    input: UpdateWebhookEndpointInput!
+  ): UpdateWebhookEndpointPayload! @access(permission: WEBHOOK_MANAGE)
+
+  "Deletes a webhook endpoint; what still waits for it is not sent."
+  deleteWebhookEndpoint(
+    "Which endpoint to delete."
+    input: DeleteWebhookEndpointInput!
+  ): DeleteWebhookEndpointPayload! @access(permission: WEBHOOK_MANAGE)
+
+  """
+  Gives an endpoint a new secret. For 24 hours messages carry a signature by the former one, too. Needs a
+  fresh authentication (` + "`" + `SUDO_REQUIRED` + "`" + `) and a person (` + "`" + `TOKEN_NOT_ALLOWED` + "`" + `).
+  """
+  rotateWebhookSecret(
+    "Which endpoint gets a new secret."
+    input: RotateWebhookSecretInput!
+  ): RotateWebhookSecretPayload! @access(permission: WEBHOOK_MANAGE)
+
+  "Stops sending to an endpoint. What happens meanwhile is logged as failed and can be replayed."
+  pauseWebhookEndpoint(
+    "Which endpoint to pause."
+    input: PauseWebhookEndpointInput!
+  ): PauseWebhookEndpointPayload! @access(permission: WEBHOOK_MANAGE)
+
+  "Sends to a paused endpoint again, whoever or whatever paused it. It replays nothing by itself."
+  resumeWebhookEndpoint(
+    "Which endpoint to resume."
+    input: ResumeWebhookEndpointInput!
+  ): ResumeWebhookEndpointPayload! @access(permission: WEBHOOK_MANAGE)
+
+  "Sends a test to an endpoint, paused or not, once; at most 20 an hour (` + "`" + `RATE_LIMITED` + "`" + `)."
+  sendTestWebhook(
+    "Which endpoint to test."
+    input: SendTestWebhookInput!
+  ): SendTestWebhookPayload! @access(permission: WEBHOOK_MANAGE)
+
+  "Sends a delivery again that has arrived or failed, as the same message with the same id."
+  replayWebhookDelivery(
+    "Which delivery to replay."
+    input: ReplayWebhookDeliveryInput!
+  ): ReplayWebhookDeliveryPayload! @access(permission: WEBHOOK_MANAGE)
+
+  "Sends all deliveries to an endpoint again that failed since a moment. An operation does it."
+  replayFailedWebhookDeliveries(
+    "Which deliveries to replay."
+    input: ReplayFailedWebhookDeliveriesInput!
+  ): ReplayFailedWebhookDeliveriesPayload! @access(permission: WEBHOOK_MANAGE)
+}
+
+"""
+What a message of a webhook tells. In the message the type is in lower case with a dot for the first
+underscore: ` + "`" + `partnership.authorized` + "`" + `. Types are added, never renamed.
+"""
+enum WebhookEventType {
+  "An invitation was made and waits to be mailed."
+  INVITATION_REQUESTED
+  "An invitation was mailed."
+  INVITATION_SENT
+  "An invitation got a new link and waits to be mailed."
+  INVITATION_RESENT
+  "An invitation was accepted."
+  INVITATION_ACCEPTED
+  "An invitation was declined."
+  INVITATION_DECLINED
+  "The time of an invitation is over."
+  INVITATION_EXPIRED
+  "An invitation was taken back."
+  INVITATION_REVOKED
+  "The mail of an invitation came back."
+  INVITATION_BOUNCED
+  "The mail of an invitation could not be sent."
+  INVITATION_FAILED
+  "A reseller authorized a provider."
+  PARTNERSHIP_AUTHORIZED
+  "A reseller withdrew the provider's admin access."
+  PARTNERSHIP_ADMIN_ACCESS_WITHDRAWN
+  "A partnership ended."
+  PARTNERSHIP_TERMINATED
+  "One side asked to end a partnership."
+  TERMINATION_REQUESTED
+  "That side took it back."
+  TERMINATION_WITHDRAWN
+  "The operator refused to end a partnership."
+  TERMINATION_REFUSED
+  "The operator ended a partnership as asked."
+  TERMINATION_COMPLETED
+  "A partner was registered."
+  PARTNER_REGISTERED
+  "A test that a person sent; no endpoint asks for it."
+  WEBHOOK_TEST
+}
+
+"Whether an endpoint is served."
+enum WebhookEndpointStatus {
+  "Messages are sent."
+  ENABLED
+  "No messages are sent; what happens is logged as failed."
+  PAUSED
+}
+
+"Why an endpoint is paused."
+enum WebhookPauseReason {
+  "A person asked for it."
+  REQUESTED
+  "Messages have not arrived for long."
+  FAILING
+  "It answered that it is gone for good (410)."
+  GONE
+}
+
+"Where a delivery stands."
+enum WebhookDeliveryState {
+  "Waits for its first or next attempt."
+  PENDING
+  "Has arrived: the endpoint answered with 2xx."
+  DELIVERED
+  "Was given up; it can be replayed."
+  FAILED
+  "Was not sent, since the organization may no longer see the subject."
+  WITHHELD
+}
+
+"Why an attempt or a delivery failed."
+enum WebhookFailure {
+  "The answer was neither 2xx nor a redirect."
+  HTTP_STATUS
+  "The answer was 410: the endpoint is gone for good."
+  GONE
+  "The answer was a redirect, which is not followed."
+  REDIRECT
+  "There was no answer within 15 seconds, or no connection within 5."
+  TIMEOUT
+  "The name of the host could not be resolved."
+  DNS
+  "The certificate or the protocol of the connection was not good."
+  TLS
+  "There was no connection, or it broke."
+  CONNECTION
+  "The name of the host led to an address that is not public."
+  ADDRESS_REFUSED
+  "The endpoint was paused."
+  ENDPOINT_PAUSED
+  "The endpoint was deleted."
+  ENDPOINT_DELETED
+  "The organization may no longer see the subject."
+  SUBJECT_HIDDEN
+}
+
+"""
+Where an organization is told what happens, over HTTP, by the Standard Webhooks specification. A message
+goes only to organizations that see its subject and holds ids and states alone. It comes at least once,
+in no certain order; ` + "`" + `webhook-id` + "`" + ` tells repetitions.
+"""
+type WebhookEndpoint implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Where messages go."
+  url: String!
+  "What the endpoint is for."
+  description: String!
+  "The types that it is told of, at most 17; all, also those to come, where there are none."
+  events: [WebhookEventType!]!
+  "Whether it is served."
+  status: WebhookEndpointStatus!
+  "Why it is paused; null where it is not."
+  pauseReason: WebhookPauseReason
+  "When it was paused; null where it is not."
+  pausedAt: Time
+  "When the secret was last rotated; null where it never was."
+  secretRotatedAt: Time
+  "Until when messages carry a signature by the former secret, too; null where they do not."
+  formerSecretExpiresAt: Time
+  "How many attempts have failed since the last one that did not."
+  failures: Int!
+  "When the first of them was; null where there are none."
+  firstFailedAt: Time
+  "When a message last arrived; null where none did."
+  deliveredAt: Time
+  "The person who made it; null where hidden."
+  createdBy: User
+  "Counts the changes, for ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was made."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"One event on its way to one endpoint."
+type WebhookDelivery implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The endpoint; null where it was deleted."
+  endpoint: WebhookEndpoint
+  "The id of the event, which messages carry as ` + "`" + `webhook-id` + "`" + `."
+  eventId: ID!
+  "What the message tells."
+  eventType: WebhookEventType!
+  "What it is about; null where that is absent or hidden."
+  subject: Node
+  "Where the delivery stands."
+  state: WebhookDeliveryState!
+  "Why the last attempt failed, or why there was none; null where nothing failed."
+  failure: WebhookFailure
+  "The HTTP status of the last answer; null where there was none."
+  statusCode: Int
+  "How many attempts there were."
+  attemptCount: Int!
+  "The last attempts, at most 50, the oldest first. No answer's body is kept."
+  attempts: [WebhookAttempt!]!
+  "When it is tried next; null where it is not."
+  nextAttemptAt: Time
+  "When the event happened."
+  createdAt: Time!
+  "When it arrived or was given up; null while it waits."
+  finishedAt: Time
+}
+
+"One request to an endpoint."
+type WebhookAttempt {
+  "Its place among the attempts, from 1."
+  number: Int!
+  "When it began."
+  startedAt: Time!
+  "How long it took, in milliseconds."
+  durationMs: Int!
+  "The HTTP status of the answer; null where there was none."
+  statusCode: Int
+  "Why it failed; null where it arrived."
+  failure: WebhookFailure
+}
+
+"One row of a list of webhook endpoints with its place."
+type WebhookEndpointEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: WebhookEndpoint!
+}
+
+"One page of a list of webhook endpoints."
+type WebhookEndpointConnection {
+  "The page's rows with their places."
+  edges: [WebhookEndpointEdge!]!
+  "The page's rows without their places."
+  nodes: [WebhookEndpoint!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"One row of a list of webhook deliveries with its place."
+type WebhookDeliveryEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: WebhookDelivery!
+}
+
+"One page of a list of webhook deliveries."
+type WebhookDeliveryConnection {
+  "The page's rows with their places."
+  edges: [WebhookDeliveryEdge!]!
+  "The page's rows without their places."
+  nodes: [WebhookDelivery!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of webhook endpoints."
+input WebhookEndpointFilter {
+  "Only endpoints in this state."
+  status: WebhookEndpointStatus
+}
+
+"Narrows a list of webhook deliveries; conditions given together must all hold."
+input WebhookDeliveryFilter {
+  "Only those to this endpoint."
+  endpointId: ID
+  "Only those in this state."
+  state: WebhookDeliveryState
+  "Only those of this type."
+  eventType: WebhookEventType
+  "Only those made at this moment or later."
+  since: Time
+  "Only those made before this moment."
+  until: Time
+}
+
+"Where to tell what."
+input CreateWebhookEndpointInput {
+  "Where messages go: https, a public domain name, port 443 or 8443, no user name; at most 500 bytes."
+  url: String!
+  "What the endpoint is for, 1 to 100 characters."
+  description: String!
+  "The types to be told of, at most 17; all, also those to come, without any."
+  events: [WebhookEventType!]
+  "1 to 128 characters; the same key again within 48 hours does nothing further and shows no secret."
+  idempotencyKey: String
+}
+
+"What ` + "`" + `createWebhookEndpoint` + "`" + ` gave."
+type CreateWebhookEndpointPayload {
+  "The endpoint; null exactly when there are errors."
+  webhookEndpoint: WebhookEndpoint
+  "The secret, ` + "`" + `whsec_` + "`" + ` and base64. It is shown this once; null where it was shown before or nothing was done."
+  secret: String
+  "Whether an earlier answer to the same ` + "`" + `idempotencyKey` + "`" + ` has shown the secret; null where nothing was done."
+  isAlreadyShown: Boolean
+  "Why nothing was done; empty on success."
+  userErrors: [CreateWebhookEndpointError!]!
+}
+
+"What to change; what is left out stays."
+input UpdateWebhookEndpointInput {
+  "The id of the endpoint."
+  endpointId: ID!
+  "Where messages go from now on."
+  url: String
+  "What the endpoint is for, 1 to 100 characters."
+  description: String
+  "The types to be told of, at most 17; an empty list means all."
+  events: [WebhookEventType!]
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the endpoint has another version by now."
+  expectedVersion: Int
+}
+
+"What ` + "`" + `updateWebhookEndpoint` + "`" + ` gave."
+type UpdateWebhookEndpointPayload {
+  "The endpoint; null exactly when there are errors."
+  webhookEndpoint: WebhookEndpoint
+  "Why nothing was done; empty on success."
+  userErrors: [UpdateWebhookEndpointError!]!
+}
+
+"Which endpoint to delete."
+input DeleteWebhookEndpointInput {
+  "The id of the endpoint."
+  endpointId: ID!
+}
+
+"What ` + "`" + `deleteWebhookEndpoint` + "`" + ` gave."
+type DeleteWebhookEndpointPayload {
+  "The id of the endpoint that is gone; null exactly when there are errors."
+  deletedWebhookEndpointId: ID
+  "Why nothing was done; empty on success."
+  userErrors: [DeleteWebhookEndpointError!]!
+}
+
+"Which endpoint gets a new secret."
+input RotateWebhookSecretInput {
+  "The id of the endpoint."
+  endpointId: ID!
+  "1 to 128 characters; the same key again within 48 hours does nothing further and shows no secret."
+  idempotencyKey: String
+}
+
+"What ` + "`" + `rotateWebhookSecret` + "`" + ` gave."
+type RotateWebhookSecretPayload {
+  "The endpoint; null exactly when there are errors."
+  webhookEndpoint: WebhookEndpoint
+  "The secret, ` + "`" + `whsec_` + "`" + ` and base64. It is shown this once; null where it was shown before or nothing was done."
+  secret: String
+  "Whether an earlier answer to the same ` + "`" + `idempotencyKey` + "`" + ` has shown the secret; null where nothing was done."
+  isAlreadyShown: Boolean
+  "Why nothing was done; empty on success."
+  userErrors: [RotateWebhookSecretError!]!
+}
+
+"Which endpoint to pause."
+input PauseWebhookEndpointInput {
+  "The id of the endpoint."
+  endpointId: ID!
+}
+
+"What ` + "`" + `pauseWebhookEndpoint` + "`" + ` gave."
+type PauseWebhookEndpointPayload {
+  "The endpoint; null exactly when there are errors."
+  webhookEndpoint: WebhookEndpoint
+  "Why nothing was done; empty on success."
+  userErrors: [PauseWebhookEndpointError!]!
+}
+
+"Which endpoint to resume."
+input ResumeWebhookEndpointInput {
+  "The id of the endpoint."
+  endpointId: ID!
+}
+
+"What ` + "`" + `resumeWebhookEndpoint` + "`" + ` gave."
+type ResumeWebhookEndpointPayload {
+  "The endpoint; null exactly when there are errors."
+  webhookEndpoint: WebhookEndpoint
+  "Why nothing was done; empty on success."
+  userErrors: [ResumeWebhookEndpointError!]!
+}
+
+"Which endpoint to test."
+input SendTestWebhookInput {
+  "The id of the endpoint."
+  endpointId: ID!
+}
+
+"What ` + "`" + `sendTestWebhook` + "`" + ` gave."
+type SendTestWebhookPayload {
+  "The delivery; null exactly when there are errors."
+  webhookDelivery: WebhookDelivery
+  "Why nothing was done; empty on success."
+  userErrors: [SendTestWebhookError!]!
+}
+
+"Which delivery to replay."
+input ReplayWebhookDeliveryInput {
+  "The id of the delivery."
+  deliveryId: ID!
+}
+
+"What ` + "`" + `replayWebhookDelivery` + "`" + ` gave."
+type ReplayWebhookDeliveryPayload {
+  "The delivery; null exactly when there are errors."
+  webhookDelivery: WebhookDelivery
+  "Why nothing was done; empty on success."
+  userErrors: [ReplayWebhookDeliveryError!]!
+}
+
+"Which deliveries to replay."
+input ReplayFailedWebhookDeliveriesInput {
+  "The id of the endpoint."
+  endpointId: ID!
+  "Those made at this moment or later, at most 30 days ago."
+  since: Time!
+}
+
+"What ` + "`" + `replayFailedWebhookDeliveries` + "`" + ` gave."
+type ReplayFailedWebhookDeliveriesPayload {
+  "The endpoint; null exactly when there are errors."
+  webhookEndpoint: WebhookEndpoint
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ReplayFailedWebhookDeliveriesError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why a webhook endpoint could not be made."
+type CreateWebhookEndpointError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: CreateWebhookEndpointErrorCode!
+}
+
+"The codes of why a webhook endpoint could not be made."
+enum CreateWebhookEndpointErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A text is too long."
+  TOO_LONG
+  "There are too many values, or the organization has 10 endpoints, the most."
+  TOO_MANY
+  "Nobody can ask for this type of event."
+  WEBHOOK_EVENT_UNKNOWN
+  "The address holds a user name or password."
+  WEBHOOK_URL_CREDENTIALS
+  "The address does not name a public host by its domain name."
+  WEBHOOK_URL_HOST
+  "The address is none, is not https, or has a fragment."
+  WEBHOOK_URL_INVALID
+  "The port is neither 443 nor 8443."
+  WEBHOOK_URL_PORT
+  "Another endpoint of the organization has the address."
+  WEBHOOK_URL_TAKEN
+}
+
+"Why a webhook endpoint could not be changed."
+type UpdateWebhookEndpointError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: UpdateWebhookEndpointErrorCode!
+}
+
+"The codes of why a webhook endpoint could not be changed."
+enum UpdateWebhookEndpointErrorCode {
+  "The target has changed meanwhile."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A text is too long."
+  TOO_LONG
+  "There are too many values, or the organization has 10 endpoints, the most."
+  TOO_MANY
+  "Nobody can ask for this type of event."
+  WEBHOOK_EVENT_UNKNOWN
+  "The address holds a user name or password."
+  WEBHOOK_URL_CREDENTIALS
+  "The address does not name a public host by its domain name."
+  WEBHOOK_URL_HOST
+  "The address is none, is not https, or has a fragment."
+  WEBHOOK_URL_INVALID
+  "The port is neither 443 nor 8443."
+  WEBHOOK_URL_PORT
+  "Another endpoint of the organization has the address."
+  WEBHOOK_URL_TAKEN
+}
+
+"Why a webhook endpoint could not be deleted."
+type DeleteWebhookEndpointError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: DeleteWebhookEndpointErrorCode!
+}
+
+"The codes of why a webhook endpoint could not be deleted."
+enum DeleteWebhookEndpointErrorCode {
+  "The target has changed meanwhile."
+  CONFLICT
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"Why a webhook secret could not be rotated."
+type RotateWebhookSecretError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RotateWebhookSecretErrorCode!
+}
+
+"The codes of why a webhook secret could not be rotated."
+enum RotateWebhookSecretErrorCode {
+  "The target has changed meanwhile."
+  CONFLICT
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"Why a webhook endpoint could not be paused."
+type PauseWebhookEndpointError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: PauseWebhookEndpointErrorCode!
+}
+
+"The codes of why a webhook endpoint could not be paused."
+enum PauseWebhookEndpointErrorCode {
+  "The target has changed meanwhile."
+  CONFLICT
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The endpoint is paused."
+  WEBHOOK_NOT_ENABLED
+}
+
+"Why a webhook endpoint could not be resumed."
+type ResumeWebhookEndpointError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ResumeWebhookEndpointErrorCode!
+}
+
+"The codes of why a webhook endpoint could not be resumed."
+enum ResumeWebhookEndpointErrorCode {
+  "The target has changed meanwhile."
+  CONFLICT
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The endpoint is not paused."
+  WEBHOOK_NOT_PAUSED
+}
+
+"Why a test could not be sent."
+type SendTestWebhookError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SendTestWebhookErrorCode!
+}
+
+"The codes of why a test could not be sent."
+enum SendTestWebhookErrorCode {
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"Why a delivery could not be replayed."
+type ReplayWebhookDeliveryError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReplayWebhookDeliveryErrorCode!
+}
+
+"The codes of why a delivery could not be replayed."
+enum ReplayWebhookDeliveryErrorCode {
+  "The target has changed meanwhile."
+  CONFLICT
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The endpoint is paused."
+  WEBHOOK_NOT_ENABLED
+  "The delivery waits, or was withheld."
+  WEBHOOK_NOT_REPLAYABLE
+}
+
+"Why failed deliveries could not be replayed."
+type ReplayFailedWebhookDeliveriesError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReplayFailedWebhookDeliveriesErrorCode!
+}
+
+"The codes of why failed deliveries could not be replayed."
+enum ReplayFailedWebhookDeliveriesErrorCode {
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The endpoint is paused."
+  WEBHOOK_NOT_ENABLED
+  "The moment is not within the last 30 days."
+  WEBHOOK_REPLAY_RANGE
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -3762,6 +4491,32 @@ func (ec *executionContext) childFields_CreatePersonalTokenPayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type CreatePersonalTokenPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateWebhookEndpointError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_CreateWebhookEndpointError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_CreateWebhookEndpointError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_CreateWebhookEndpointError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateWebhookEndpointError", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateWebhookEndpointPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhookEndpoint":
+		return ec.fieldContext_CreateWebhookEndpointPayload_webhookEndpoint(ctx, field)
+	case "secret":
+		return ec.fieldContext_CreateWebhookEndpointPayload_secret(ctx, field)
+	case "isAlreadyShown":
+		return ec.fieldContext_CreateWebhookEndpointPayload_isAlreadyShown(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CreateWebhookEndpointPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateWebhookEndpointPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DeclareAffiliatesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -3804,6 +4559,28 @@ func (ec *executionContext) childFields_DeclineInvitationPayload(ctx context.Con
 		return ec.fieldContext_DeclineInvitationPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeclineInvitationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DeleteWebhookEndpointError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_DeleteWebhookEndpointError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_DeleteWebhookEndpointError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_DeleteWebhookEndpointError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteWebhookEndpointError", field.Name)
+}
+
+func (ec *executionContext) childFields_DeleteWebhookEndpointPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deletedWebhookEndpointId":
+		return ec.fieldContext_DeleteWebhookEndpointPayload_deletedWebhookEndpointId(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DeleteWebhookEndpointPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeleteWebhookEndpointPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DisableUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4562,6 +5339,28 @@ func (ec *executionContext) childFields_PartnershipRequestLine(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type PartnershipRequestLine", field.Name)
 }
 
+func (ec *executionContext) childFields_PauseWebhookEndpointError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_PauseWebhookEndpointError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_PauseWebhookEndpointError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_PauseWebhookEndpointError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PauseWebhookEndpointError", field.Name)
+}
+
+func (ec *executionContext) childFields_PauseWebhookEndpointPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhookEndpoint":
+		return ec.fieldContext_PauseWebhookEndpointPayload_webhookEndpoint(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_PauseWebhookEndpointPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PauseWebhookEndpointPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_PersonalToken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -4672,6 +5471,52 @@ func (ec *executionContext) childFields_RegisterPartnerPayload(ctx context.Conte
 		return ec.fieldContext_RegisterPartnerPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RegisterPartnerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayFailedWebhookDeliveriesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReplayFailedWebhookDeliveriesError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReplayFailedWebhookDeliveriesError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReplayFailedWebhookDeliveriesError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayFailedWebhookDeliveriesError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayFailedWebhookDeliveriesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhookEndpoint":
+		return ec.fieldContext_ReplayFailedWebhookDeliveriesPayload_webhookEndpoint(ctx, field)
+	case "operation":
+		return ec.fieldContext_ReplayFailedWebhookDeliveriesPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReplayFailedWebhookDeliveriesPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayFailedWebhookDeliveriesPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayWebhookDeliveryError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReplayWebhookDeliveryError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReplayWebhookDeliveryError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReplayWebhookDeliveryError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayWebhookDeliveryError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayWebhookDeliveryPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhookDelivery":
+		return ec.fieldContext_ReplayWebhookDeliveryPayload_webhookDelivery(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReplayWebhookDeliveryPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayWebhookDeliveryPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RequestNewLinkError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4812,6 +5657,28 @@ func (ec *executionContext) childFields_ResendUserInvitationPayload(ctx context.
 	return nil, fmt.Errorf("no field named %q was found under type ResendUserInvitationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ResumeWebhookEndpointError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ResumeWebhookEndpointError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ResumeWebhookEndpointError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ResumeWebhookEndpointError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResumeWebhookEndpointError", field.Name)
+}
+
+func (ec *executionContext) childFields_ResumeWebhookEndpointPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhookEndpoint":
+		return ec.fieldContext_ResumeWebhookEndpointPayload_webhookEndpoint(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ResumeWebhookEndpointPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResumeWebhookEndpointPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RetryOperationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4898,6 +5765,54 @@ func (ec *executionContext) childFields_RotatePartnershipLinkPayload(ctx context
 		return ec.fieldContext_RotatePartnershipLinkPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RotatePartnershipLinkPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RotateWebhookSecretError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RotateWebhookSecretError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RotateWebhookSecretError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RotateWebhookSecretError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RotateWebhookSecretError", field.Name)
+}
+
+func (ec *executionContext) childFields_RotateWebhookSecretPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhookEndpoint":
+		return ec.fieldContext_RotateWebhookSecretPayload_webhookEndpoint(ctx, field)
+	case "secret":
+		return ec.fieldContext_RotateWebhookSecretPayload_secret(ctx, field)
+	case "isAlreadyShown":
+		return ec.fieldContext_RotateWebhookSecretPayload_isAlreadyShown(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RotateWebhookSecretPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RotateWebhookSecretPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SendTestWebhookError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SendTestWebhookError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SendTestWebhookError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SendTestWebhookError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SendTestWebhookError", field.Name)
+}
+
+func (ec *executionContext) childFields_SendTestWebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhookDelivery":
+		return ec.fieldContext_SendTestWebhookPayload_webhookDelivery(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SendTestWebhookPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SendTestWebhookPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5040,6 +5955,28 @@ func (ec *executionContext) childFields_UpdateProfilePayload(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type UpdateProfilePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_UpdateWebhookEndpointError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_UpdateWebhookEndpointError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_UpdateWebhookEndpointError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_UpdateWebhookEndpointError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateWebhookEndpointError", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateWebhookEndpointPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhookEndpoint":
+		return ec.fieldContext_UpdateWebhookEndpointPayload_webhookEndpoint(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UpdateWebhookEndpointPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateWebhookEndpointPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5116,6 +6053,140 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_personalTokens(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookAttempt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_WebhookAttempt_number(ctx, field)
+	case "startedAt":
+		return ec.fieldContext_WebhookAttempt_startedAt(ctx, field)
+	case "durationMs":
+		return ec.fieldContext_WebhookAttempt_durationMs(ctx, field)
+	case "statusCode":
+		return ec.fieldContext_WebhookAttempt_statusCode(ctx, field)
+	case "failure":
+		return ec.fieldContext_WebhookAttempt_failure(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookAttempt", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDelivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_WebhookDelivery_id(ctx, field)
+	case "endpoint":
+		return ec.fieldContext_WebhookDelivery_endpoint(ctx, field)
+	case "eventId":
+		return ec.fieldContext_WebhookDelivery_eventId(ctx, field)
+	case "eventType":
+		return ec.fieldContext_WebhookDelivery_eventType(ctx, field)
+	case "subject":
+		return ec.fieldContext_WebhookDelivery_subject(ctx, field)
+	case "state":
+		return ec.fieldContext_WebhookDelivery_state(ctx, field)
+	case "failure":
+		return ec.fieldContext_WebhookDelivery_failure(ctx, field)
+	case "statusCode":
+		return ec.fieldContext_WebhookDelivery_statusCode(ctx, field)
+	case "attemptCount":
+		return ec.fieldContext_WebhookDelivery_attemptCount(ctx, field)
+	case "attempts":
+		return ec.fieldContext_WebhookDelivery_attempts(ctx, field)
+	case "nextAttemptAt":
+		return ec.fieldContext_WebhookDelivery_nextAttemptAt(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_WebhookDelivery_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_WebhookDelivery_finishedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDelivery", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDeliveryConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_WebhookDeliveryConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_WebhookDeliveryConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_WebhookDeliveryConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_WebhookDeliveryConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDeliveryConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDeliveryEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_WebhookDeliveryEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_WebhookDeliveryEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDeliveryEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEndpoint(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_WebhookEndpoint_id(ctx, field)
+	case "url":
+		return ec.fieldContext_WebhookEndpoint_url(ctx, field)
+	case "description":
+		return ec.fieldContext_WebhookEndpoint_description(ctx, field)
+	case "events":
+		return ec.fieldContext_WebhookEndpoint_events(ctx, field)
+	case "status":
+		return ec.fieldContext_WebhookEndpoint_status(ctx, field)
+	case "pauseReason":
+		return ec.fieldContext_WebhookEndpoint_pauseReason(ctx, field)
+	case "pausedAt":
+		return ec.fieldContext_WebhookEndpoint_pausedAt(ctx, field)
+	case "secretRotatedAt":
+		return ec.fieldContext_WebhookEndpoint_secretRotatedAt(ctx, field)
+	case "formerSecretExpiresAt":
+		return ec.fieldContext_WebhookEndpoint_formerSecretExpiresAt(ctx, field)
+	case "failures":
+		return ec.fieldContext_WebhookEndpoint_failures(ctx, field)
+	case "firstFailedAt":
+		return ec.fieldContext_WebhookEndpoint_firstFailedAt(ctx, field)
+	case "deliveredAt":
+		return ec.fieldContext_WebhookEndpoint_deliveredAt(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_WebhookEndpoint_createdBy(ctx, field)
+	case "version":
+		return ec.fieldContext_WebhookEndpoint_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_WebhookEndpoint_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_WebhookEndpoint_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEndpoint", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEndpointConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_WebhookEndpointConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_WebhookEndpointConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_WebhookEndpointConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_WebhookEndpointConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEndpointConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEndpointEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_WebhookEndpointEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_WebhookEndpointEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEndpointEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_WithdrawAdminAccessError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -24,6 +24,7 @@ const (
 	PermMailRead            Permission = "mail.read"
 	PermMailManage          Permission = "mail.manage"
 	PermAuditRead           Permission = "audit.read"
+	PermWebhookManage       Permission = "webhook.manage"
 )
 
 // Permissions lists all of them in a stable order.
@@ -32,6 +33,7 @@ var Permissions = []Permission{
 	PermPartnerRegister, PermPartnershipRead, PermPartnershipRequest, PermProviderAuthorize,
 	PermAdminAccessWithdraw, PermPartnershipEnd, PermTerminationDecide, PermInvitationRead,
 	PermOperationRead, PermOperationManage, PermMailRead, PermMailManage, PermAuditRead,
+	PermWebhookManage,
 }
 
 type grant struct {
@@ -92,6 +94,10 @@ var matrix = map[Permission][]grant{
 	PermAuditRead: {
 		{parties, []Role{GlobalAdmin, AdminAgent}},
 		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermWebhookManage: {
+		{partners, []Role{GlobalAdmin}},
+		{operator, []Role{OperatorAdmin}},
 	},
 }
 

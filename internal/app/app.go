@@ -40,6 +40,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/seed"
 	"github.com/channelgraph/channelgraph/internal/web"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 	"github.com/channelgraph/channelgraph/migrations"
 	"github.com/channelgraph/channelgraph/workers"
 )
@@ -60,6 +61,7 @@ type App struct {
 	invites  *invitation.Service
 	joined   *partnership.Service
 	audits   *audit.Service
+	hooked   *webhook.Service
 	workers  *workers.Server
 	registry *prometheus.Registry
 	tracer   trace.TracerProvider // nil where nothing is traced
@@ -121,6 +123,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 		DailyLimit: cfg.InvitationDay, RecipientLimit: cfg.RecipientMonth}, log)
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
 	a.audits = audit.New(a.db, log)
+	a.openWebhooks(keys)
 	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency, Lease: cfg.JobLease,
 		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry, Tracer: a.tracer}); err != nil {
 		return nil, fmt.Errorf("the queue: %w", err)
@@ -239,6 +242,14 @@ func (a *App) openMail(keys *secret.Keys) error {
 	return nil
 }
 
+func (a *App) openWebhooks(keys *secret.Keys) {
+	a.hooked = webhook.New(a.db, a.accounts, a.mailer, keys, webhook.Config{Loopback: a.cfg.WebhookPrivate, AnyPort: a.cfg.IsDevelopment(), Version: Version}, a.log)
+	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "channelgraph_webhook_deliveries_total",
+		Help: "Attempts to deliver a webhook message, by outcome: delivered, or why not."}, []string{"outcome"})
+	a.registry.MustRegister(outcomes)
+	a.hooked.OnOutcome = func(outcome string) { outcomes.WithLabelValues(outcome).Inc() }
+}
+
 // jobs is the job map: one line a kind.
 func (a *App) jobs() workers.Registry {
 	r := workers.Registry{}
@@ -254,6 +265,10 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.audits.SealEvents)
 	workers.Add(r, a.audits.ExportEvents)
 	workers.Add(r, a.audits.PruneExports)
+	workers.Add(r, a.hooked.Dispatch)
+	workers.Add(r, a.hooked.Deliver)
+	workers.Add(r, a.hooked.PerformReplay)
+	workers.Add(r, a.hooked.Prune)
 	workers.Add(r, a.pruneJobs)
 	return r
 }
@@ -266,6 +281,7 @@ func (a *App) periodic() []workers.Periodic {
 		{Name: "audit.seal", Every: time.Hour, Args: audit.SealEvents{}},
 		{Name: "audit.seal_all", Every: 24 * time.Hour, Args: audit.SealEvents{All: true}},
 		{Name: "audit.prune_exports", Every: 24 * time.Hour, Args: audit.PruneExports{}},
+		{Name: "webhook.prune", Every: time.Hour, Args: webhook.Prune{}},
 		{Name: "outbox.prune", Every: time.Hour, Args: PruneJobs{}},
 	} {
 		p.Options, p.Upkeep = []outbox.Option{outbox.On(outbox.Low)}, true
@@ -354,7 +370,7 @@ func (a *App) openDoors() error {
 		return fmt.Errorf("the budgets: %w", err)
 	}
 	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Partners: a.partners, Invitations: a.invites, Partnerships: a.joined,
-		Mailer: a.mailer, Audits: a.audits, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
+		Mailer: a.mailer, Audits: a.audits, Webhooks: a.hooked, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
 		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {
 		return fmt.Errorf("the GraphQL door: %w", err)

@@ -242,6 +242,7 @@ type story struct {
 	logs      bytes.Buffer // of the processes that have ended
 	smtp      *smtpServer
 	redis     *proxy
+	hook      *hookServer
 
 	passwords map[string]string
 	people    map[string]*person
@@ -429,6 +430,10 @@ func (s *story) end() {
 	}
 	if s.smtp != nil {
 		s.smtp.close()
+	}
+	if s.hook != nil {
+		s.hook.CloseClientConnections()
+		s.hook.Close()
 	}
 	if s.redis != nil {
 		s.redis.close()

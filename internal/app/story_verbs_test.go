@@ -104,6 +104,9 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("redis", 1, 1, false, (*story).doRedis)
 	add("jobs", 3, 3, false, (*story).doJobs)
 	add("exitcode", 2, -1, false, doExitCode)
+	add("hook", 1, 1, false, (*story).doHook)
+	add("hooked", 2, 2, false, (*story).doHooked)
+	add("nohook", 0, 0, false, (*story).doNoHook)
 	add("log", 1, 2, true, (*story).doLog)
 	return out
 }

@@ -51,6 +51,8 @@ const (
 	CapabilityMailManage Capability = "MAIL_MANAGE"
 	// Read the organization's audit.
 	CapabilityAuditRead Capability = "AUDIT_READ"
+	// See and manage the organization's webhooks.
+	CapabilityWebhookManage Capability = "WEBHOOK_MANAGE"
 )
 
 var AllCapability = []Capability{
@@ -73,6 +75,7 @@ var AllCapability = []Capability{
 	CapabilityMailRead,
 	CapabilityMailManage,
 	CapabilityAuditRead,
+	CapabilityWebhookManage,
 }
 
 // The codes of why a personal token could not be minted.
