@@ -40,7 +40,8 @@ var floors = [][]string{
 	{"internal/database", "internal/database/dbtest", "internal/access", "internal/mail", "migrations"},
 	{"internal/outbox", "internal/audit", "internal/event"},
 	{
-		"internal/account", "internal/partner", "internal/enrollment", "internal/agreement",
+		"internal/account", "internal/calendar", "internal/file", "internal/partner",
+		"internal/register", "internal/enrollment", "internal/agreement",
 		"internal/invitation", "internal/partnership", "internal/customer", "internal/catalog",
 		"internal/order", "internal/subscription", "internal/directory", "internal/support",
 		"internal/webhook", "internal/report",

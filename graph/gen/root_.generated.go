@@ -377,6 +377,32 @@ enum Capability {
   MAIL_MANAGE
   "Read the organization's audit."
   AUDIT_READ
+  "Keep the operator's working calendar."
+  CALENDAR_MANAGE
+  "Upload files, such as evidence."
+  FILE_UPLOAD
+  "Import and read the membership register and the business register."
+  REGISTER_MANAGE
+  "Read enrollments: the own organization's; all of them for the operator."
+  ENROLLMENT_READ
+  "Enroll the organization: fill in, submit, answer, appeal, withdraw."
+  ENROLLMENT_APPLY
+  "Review enrollments."
+  ENROLLMENT_REVIEW
+  "Change the legal profile and the primary contact."
+  LEGAL_PROFILE_EDIT
+  "Change the support profile."
+  SUPPORT_PROFILE_EDIT
+  "Suspend and reinstate partners."
+  PARTNER_SUSPEND
+  "Ask for another partner's status in the programme."
+  PARTNER_READ_STATUS
+  "Read the partner agreement and what the own partner signed."
+  AGREEMENT_READ
+  "Sign the partner agreement."
+  AGREEMENT_SIGN
+  "Publish versions of the partner agreement."
+  AGREEMENT_PUBLISH
 }
 
 "The signed-in person. Everything here is read afresh for every request, so a revocation takes effect at the next one."

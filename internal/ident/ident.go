@@ -30,6 +30,14 @@ const (
 	Audit        = "aud"
 	Token        = "tok"
 	Export       = "exp"
+	Holiday      = "hol"
+	File         = "fil"
+	Membership   = "mbr"
+	Import       = "imp"
+	Enrollment   = "enr"
+	Question     = "qst"
+	Agreement    = "agr"
+	Signature    = "sig"
 )
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
