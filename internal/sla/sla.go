@@ -67,11 +67,16 @@ func Standard(zone *time.Location) *Calendar {
 }
 
 // Between is how much of the time from one moment until another counts; 0
-// where the other is not later.
+// where the other is not later, and at most what a Duration holds.
 func (c *Calendar) Between(u Unit, from, to time.Time) time.Duration {
 	var sum time.Duration
 	c.spans(u, from, to, func(start, end time.Time) bool {
-		sum += end.Sub(start)
+		span := end.Sub(start)
+		if sum > math.MaxInt64-span {
+			sum = math.MaxInt64
+			return false
+		}
+		sum += span
 		return true
 	})
 	return sum
@@ -136,7 +141,7 @@ func (c *Calendar) spans(u Unit, from, to time.Time, yield func(start, end time.
 			end = next
 		}
 		shift := time.Duration(offset) * time.Second
-		for day := dayOf(from.Unix() + int64(offset)); ; day++ {
+		for day := floor(from.Unix()+int64(offset), 86400); ; day++ {
 			midnight := time.Unix(day*86400, 0).Add(-shift)
 			if !midnight.Before(end) {
 				break
@@ -153,12 +158,18 @@ func (c *Calendar) spans(u Unit, from, to time.Time, yield func(start, end time.
 	}
 }
 
-// dayOf numbers local dates from 1970-01-01 on.
-func dayOf(localSeconds int64) int64 { return int64(math.Floor(float64(localSeconds) / 86400)) }
+// floor is a/b, rounded down.
+func floor(a, b int64) int64 {
+	if a < 0 {
+		return -((-a + b - 1) / b)
+	}
+	return a / b
+}
 
-// counted reports whether the date of a number counts.
+// counted reports whether a local date counts; day is its number, and that of
+// 1970-01-01, a Thursday, is 0.
 func (c *Calendar) counted(u Unit, day int64) bool {
-	if u != CalendarDays && !c.Workdays[((day+int64(time.Thursday))%7+7)%7] {
+	if n := day + int64(time.Thursday); u != CalendarDays && !c.Workdays[n-7*floor(n, 7)] {
 		return false
 	}
 	if len(c.Holidays) == 0 {
