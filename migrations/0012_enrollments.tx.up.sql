@@ -74,17 +74,23 @@ CREATE UNIQUE INDEX enrollment_open ON enrollment (organization_id)
 --bun:split
 CREATE INDEX enrollment_organization ON enrollment (organization_id, created_at, id);
 --bun:split
-CREATE INDEX enrollment_created ON enrollment (created_at, id);
---bun:split
-CREATE INDEX enrollment_status_created ON enrollment (status, created_at, id);
---bun:split
 CREATE INDEX enrollment_queue ON enrollment (queue_at, id);
+--bun:split
+CREATE INDEX enrollment_submitted ON enrollment (coalesce(submitted_at, created_at), id);
+--bun:split
+CREATE INDEX enrollment_name ON enrollment (legal_name_folded, id);
 --bun:split
 CREATE INDEX enrollment_status_queue ON enrollment (status, queue_at, id);
 --bun:split
-CREATE INDEX enrollment_assignee ON enrollment (assignee_id, queue_at, id) WHERE assignee_id IS NOT NULL;
+CREATE INDEX enrollment_status_submitted ON enrollment (status, coalesce(submitted_at, created_at), id);
 --bun:split
-CREATE INDEX enrollment_name ON enrollment (legal_name_folded, id);
+CREATE INDEX enrollment_status_name ON enrollment (status, legal_name_folded, id);
+--bun:split
+CREATE INDEX enrollment_assignee_queue ON enrollment (coalesce(assignee_id, ''), status, queue_at, id);
+--bun:split
+CREATE INDEX enrollment_assignee_submitted ON enrollment (coalesce(assignee_id, ''), status, coalesce(submitted_at, created_at), id);
+--bun:split
+CREATE INDEX enrollment_assignee_name ON enrollment (coalesce(assignee_id, ''), status, legal_name_folded, id);
 --bun:split
 CREATE INDEX enrollment_country_name ON enrollment (country, legal_name_folded);
 --bun:split

@@ -157,6 +157,7 @@ const (
 	DomainDiffers        CheckReason = "DOMAIN_DIFFERS"
 	RegistrationFormat   CheckReason = "REGISTRATION_FORMAT"
 	RegistrationNotFound CheckReason = "REGISTRATION_NOT_FOUND"
+	RegisterUnavailable  CheckReason = "REGISTER_UNAVAILABLE"
 	NameDiffers          CheckReason = "NAME_DIFFERS"
 	CompanyDissolved     CheckReason = "COMPANY_DISSOLVED"
 	DuplicateFound       CheckReason = "DUPLICATE"
@@ -170,8 +171,8 @@ const (
 )
 
 // CheckReasons lists all reasons of checks.
-var CheckReasons = []CheckReason{WebmailContact, DomainDiffers, RegistrationFormat, RegistrationNotFound, NameDiffers, CompanyDissolved,
-	DuplicateFound, EvidenceAccepted, RegisterMatch, DomainMatch, AddressConfirmed, MembershipEnrolled, ReviewerDecision, Disowned}
+var CheckReasons = []CheckReason{WebmailContact, DomainDiffers, RegistrationFormat, RegistrationNotFound, RegisterUnavailable,
+	NameDiffers, CompanyDissolved, DuplicateFound, EvidenceAccepted, RegisterMatch, DomainMatch, AddressConfirmed, MembershipEnrolled, ReviewerDecision, Disowned}
 
 // RejectReason is why an enrollment was rejected.
 type RejectReason string
