@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/sla"
 )
 
 // Prefix begins every environment variable.
@@ -66,6 +67,7 @@ type Config struct {
 	MailboxAddr    string
 	Operator       string
 	Product        string
+	TimeZone       *time.Location
 	Abuse          string
 	DKIMDomain     string
 	DKIMSelector   string
@@ -180,6 +182,14 @@ var fields = []field{
 	{"DKIM_KEY", "private key of DKIM signatures in PEM, RSA or Ed25519", "", true, hidden(func(c *Config) *secret.String { return &c.DKIMKey })},
 	{"OPERATOR_NAME", "who runs the programme, as mails and pages say it", "channelgraph", false, text(func(c *Config) *string { return &c.Operator })},
 	{"PRODUCT_NAME", "what the installation is called", "channelgraph", false, text(func(c *Config) *string { return &c.Product })},
+	{"TIME_ZONE", "zone of the working calendar until an operator sets another, such as Europe/Rome", "UTC", false, func(c *Config, v string) error {
+		zone, err := sla.Zone(v)
+		if err != nil {
+			return errors.New("must be the IANA name of a time zone, such as Europe/Rome")
+		}
+		c.TimeZone = zone
+		return nil
+	}},
 	{"SECRET_KEY", "instance key of 32 bytes or more as base64 or hex, e.g. openssl rand -hex 32 (development: made and kept in DATA)", "", true, hidden(func(c *Config) *secret.String { return &c.SecretKey })},
 	{"BOUNCE_SECRET", "bearer token of POST /hooks/mail/dsn, which takes bounces; empty closes it", "", true, hidden(func(c *Config) *secret.String { return &c.BounceSecret })},
 	{"TRUSTED_PROXIES", "networks whose X-Forwarded-For and X-Request-Id are believed, with commas", "", false, func(c *Config, v string) error {

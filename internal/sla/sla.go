@@ -20,8 +20,11 @@
 package sla
 
 import (
+	"errors"
 	"math"
+	"regexp"
 	"time"
+	_ "time/tzdata" // zones are known in every process alike, also where the system has none
 )
 
 // Unit says which time counts.
@@ -64,6 +67,17 @@ func Standard(zone *time.Location) *Calendar {
 		c.Workdays[d] = true
 	}
 	return c
+}
+
+var zoneName = regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]{0,31}(/[A-Z][A-Za-z0-9_+-]{0,31}){0,2}$`)
+
+// Zone is the time zone of an IANA name such as Europe/Rome. It knows neither
+// the machine's own nor the variants that some systems keep beside.
+func Zone(name string) (*time.Location, error) {
+	if !zoneName.MatchString(name) || name == "Local" {
+		return nil, errors.New("no time zone such as Europe/Rome")
+	}
+	return time.LoadLocation(name)
 }
 
 // Between is how much of the time from one moment until another counts; 0

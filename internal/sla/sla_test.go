@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-	_ "time/tzdata"
 
 	"pgregory.net/rapid"
 )
@@ -22,7 +21,7 @@ var units = []Unit{CalendarDays, BusinessDays, WorkingHours}
 
 func zone(t testing.TB, name string) *time.Location {
 	t.Helper()
-	z, err := time.LoadLocation(name)
+	z, err := Zone(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +32,7 @@ var zoneOf = map[string]*time.Location{}
 
 func init() {
 	for _, name := range zones {
-		z, err := time.LoadLocation(name)
+		z, err := Zone(name)
 		if err != nil {
 			panic(err)
 		}
@@ -265,6 +264,20 @@ func TestACalendarThatCountsNothing(t *testing.T) {
 	}
 	if got := Standard(time.UTC).Between(CalendarDays, time.Time{}, at); got != math.MaxInt64 {
 		t.Errorf("since ever: %s", got)
+	}
+}
+
+func TestZone(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"UTC", "Etc/GMT+3", "America/Argentina/Buenos_Aires", "GMT0", "EST5EDT"} {
+		if z, err := Zone(name); err != nil || z.String() != name {
+			t.Errorf("%s: %v, %v", name, z, err)
+		}
+	}
+	for _, name := range []string{"", "Local", "local", "Mars/Olympus", "europe/rome", "posixrules", "right/Europe/Rome", "../UTC", "Europe/../UTC", "/UTC", "Europe/", "+02:00", "UTC\n"} {
+		if z, err := Zone(name); err == nil {
+			t.Errorf("%q is %s", name, z)
+		}
 	}
 }
 
