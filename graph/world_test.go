@@ -83,7 +83,7 @@ func newWorld(t testing.TB) *world {
 	}
 	accounts := account.New(db, mailer, w.keys, account.Config{PublicURL: "http://localhost:8080",
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, log)
-	partners := partner.New(db, accounts)
+	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
 	w.Deps = Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}

@@ -49,6 +49,9 @@ type MutationResolver interface {
 	RetryOperation(ctx context.Context, input RetryOperationInput) (*RetryOperationPayload, error)
 	RegisterPartner(ctx context.Context, input partner.RegisterInput) (*RegisterPartnerPayload, error)
 	DeclareAffiliates(ctx context.Context, input partner.DeclareAffiliatesInput) (*DeclareAffiliatesPayload, error)
+	SuspendPartner(ctx context.Context, input partner.SuspendInput) (*SuspendPartnerPayload, error)
+	ReinstatePartner(ctx context.Context, input partner.ReinstateInput) (*ReinstatePartnerPayload, error)
+	ClosePartner(ctx context.Context, input partner.CloseInput) (*ClosePartnerPayload, error)
 	RequestPartnership(ctx context.Context, input partnership.RequestInput) (*RequestPartnershipPayload, error)
 	RequestPartnerships(ctx context.Context, input partnership.RequestManyInput) (*RequestPartnershipsPayload, error)
 	RotatePartnershipLink(ctx context.Context, input partnership.RotateLinkInput) (*RotatePartnershipLinkPayload, error)
@@ -79,6 +82,7 @@ type QueryResolver interface {
 	Operations(ctx context.Context, first *int, after *string, last *int, before *string, filter *outbox.Filter) (*page.Connection[*outbox.Job], error)
 	Partner(ctx context.Context, id ident.ID) (*partner.Partner, error)
 	Partners(ctx context.Context, first *int, after *string, last *int, before *string, filter *partner.Filter, orderBy *partner.Order) (*page.Connection[*partner.Partner], error)
+	PartnerStatus(ctx context.Context, programmeID *string, tenantDomain *string) (*partner.ProgrammeStatus, error)
 	PartnershipLink(ctx context.Context) (*partnership.Link, error)
 	PartnershipRequestDraft(ctx context.Context, locale *string, subject *string, text *string) (*partnership.Draft, error)
 	PartnershipProposal(ctx context.Context, code string) (*partnership.Preview, error)
@@ -114,6 +118,20 @@ func (ec *executionContext) field_Mutation_cancelOperation_args(ctx context.Cont
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (CancelOperationInput, error) {
 			return ec.unmarshalNCancelOperationInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐCancelOperationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_closePartner_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (partner.CloseInput, error) {
+			return ec.unmarshalNClosePartnerInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐCloseInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -332,6 +350,20 @@ func (ec *executionContext) field_Mutation_registerPartner_args(ctx context.Cont
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_reinstatePartner_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (partner.ReinstateInput, error) {
+			return ec.unmarshalNReinstatePartnerInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐReinstateInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_requestNewLink_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -492,6 +524,20 @@ func (ec *executionContext) field_Mutation_setUserRoles_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (account.SetUserRolesInput, error) {
 			return ec.unmarshalNSetUserRolesInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccountᚐSetUserRolesInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_suspendPartner_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (partner.SuspendInput, error) {
+			return ec.unmarshalNSuspendPartnerInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐSuspendInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -923,6 +969,28 @@ func (ec *executionContext) field_Query_organization_args(ctx context.Context, r
 		return nil, err
 	}
 	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_partnerStatus_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "programmeId",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["programmeId"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "tenantDomain",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["tenantDomain"] = arg1
 	return args, nil
 }
 
@@ -2000,6 +2068,138 @@ func (ec *executionContext) fieldContext_Mutation_declareAffiliates(ctx context.
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_declareAffiliates_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_suspendPartner(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_suspendPartner(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SuspendPartner(ctx, fc.Args["input"].(partner.SuspendInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *SuspendPartnerPayload) graphql.Marshaler {
+			return ec.marshalNSuspendPartnerPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐSuspendPartnerPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_suspendPartner(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SuspendPartnerPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_suspendPartner_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_reinstatePartner(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_reinstatePartner(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ReinstatePartner(ctx, fc.Args["input"].(partner.ReinstateInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ReinstatePartnerPayload) graphql.Marshaler {
+			return ec.marshalNReinstatePartnerPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐReinstatePartnerPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_reinstatePartner(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReinstatePartnerPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_reinstatePartner_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_closePartner(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_closePartner(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ClosePartner(ctx, fc.Args["input"].(partner.CloseInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ClosePartnerPayload) graphql.Marshaler {
+			return ec.marshalNClosePartnerPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐClosePartnerPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_closePartner(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ClosePartnerPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_closePartner_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -3306,6 +3506,50 @@ func (ec *executionContext) fieldContext_Query_partners(ctx context.Context, fie
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_partnerStatus(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_partnerStatus(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().PartnerStatus(ctx, fc.Args["programmeId"].(*string), fc.Args["tenantDomain"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *partner.ProgrammeStatus) graphql.Marshaler {
+			return ec.marshalOPartnerProgrammeStatus2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐProgrammeStatus(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_partnerStatus(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerProgrammeStatus(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_partnerStatus_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_partnershipLink(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3891,6 +4135,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._UpdateProfileError(ctx, sel, obj)
+	case model.SuspendPartnerError:
+		return ec._SuspendPartnerError(ctx, sel, &obj)
+	case *model.SuspendPartnerError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SuspendPartnerError(ctx, sel, obj)
 	case model.SetUserRolesError:
 		return ec._SetUserRolesError(ctx, sel, &obj)
 	case *model.SetUserRolesError:
@@ -3975,6 +4226,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._RequestNewLinkError(ctx, sel, obj)
+	case model.ReinstatePartnerError:
+		return ec._ReinstatePartnerError(ctx, sel, &obj)
+	case *model.ReinstatePartnerError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ReinstatePartnerError(ctx, sel, obj)
 	case model.RegisterPartnerError:
 		return ec._RegisterPartnerError(ctx, sel, &obj)
 	case *model.RegisterPartnerError:
@@ -4080,6 +4338,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._CompleteTerminationError(ctx, sel, obj)
+	case model.ClosePartnerError:
+		return ec._ClosePartnerError(ctx, sel, &obj)
+	case *model.ClosePartnerError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ClosePartnerError(ctx, sel, obj)
 	case model.CancelOperationError:
 		return ec._CancelOperationError(ctx, sel, &obj)
 	case *model.CancelOperationError:
@@ -4285,6 +4550,27 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "declareAffiliates":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_declareAffiliates(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "suspendPartner":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_suspendPartner(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reinstatePartner":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_reinstatePartner(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "closePartner":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_closePartner(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -4763,6 +5049,28 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				}()
 				res = ec._Query_partners(ctx, field)
 				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "partnerStatus":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_partnerStatus(ctx, field)
+				if res == graphql.RequiredNull {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
 				return res

@@ -36,6 +36,14 @@ type CancelOperationPayload struct {
 	UserErrors []*model.CancelOperationError `json:"userErrors"`
 }
 
+// What closing a partner gave.
+type ClosePartnerPayload struct {
+	// The partner; null exactly when there are errors.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ClosePartnerError `json:"userErrors"`
+}
+
 // What completing a request gave.
 type CompleteTerminationPayload struct {
 	// The completed request; null exactly when there are errors.
@@ -229,6 +237,14 @@ type RegisterPartnerPayload struct {
 	UserErrors []*model.RegisterPartnerError `json:"userErrors"`
 }
 
+// What reinstating a partner gave.
+type ReinstatePartnerPayload struct {
+	// The partner; null exactly when there are errors.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReinstatePartnerError `json:"userErrors"`
+}
+
 // The dead link to replace.
 type RequestNewLinkInput struct {
 	// The code: what stands behind the `#` of the link.
@@ -363,6 +379,14 @@ type SetUserRolesPayload struct {
 // A stream is completed after 15 minutes at most; then open the next one. Over `text/event-stream` each event
 // has an id; sent back as `Last-Event-ID` it brings what was missed, up to 7 days.
 type Subscription struct {
+}
+
+// What suspending a partner gave.
+type SuspendPartnerPayload struct {
+	// The partner; null exactly when there are errors.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SuspendPartnerError `json:"userErrors"`
 }
 
 // What changing the profile gave.

@@ -75,6 +75,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAuditEventFilter,
 		ec.unmarshalInputAuthorizeProviderInput,
 		ec.unmarshalInputCancelOperationInput,
+		ec.unmarshalInputClosePartnerInput,
 		ec.unmarshalInputCompleteTerminationInput,
 		ec.unmarshalInputCreatePersonalTokenInput,
 		ec.unmarshalInputDeclareAffiliatesInput,
@@ -100,6 +101,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRefuseTerminationInput,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
+		ec.unmarshalInputReinstatePartnerInput,
 		ec.unmarshalInputRequestNewLinkInput,
 		ec.unmarshalInputRequestPartnershipInput,
 		ec.unmarshalInputRequestPartnershipsInput,
@@ -112,6 +114,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRotatePartnershipLinkInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
 		ec.unmarshalInputSetUserRolesInput,
+		ec.unmarshalInputSuspendPartnerInput,
 		ec.unmarshalInputTerminationFilter,
 		ec.unmarshalInputUpdateProfileInput,
 		ec.unmarshalInputUserFilter,
@@ -1240,6 +1243,8 @@ enum EventKind {
   PARTNERSHIP_CHANGED
   "An invitation was sent or changed."
   INVITATION_CHANGED
+  "A partner's standing in the programme changed, or its agreement was signed."
+  PARTNER_CHANGED
   "The state of an operation changed."
   OPERATION_CHANGED
 }
@@ -1888,6 +1893,17 @@ enum RetryOperationErrorCode {
     "The ordering; by name without it. Cursors hold for one ordering only."
     orderBy: PartnerOrder
   ): PartnerConnection! @access(permission: PARTNER_READ)
+
+  """
+  What may be told of another partner's standing, by its programme ID or by the domain of its work account,
+  exactly one of them. Null where nobody goes by it. At most 100 look-ups an hour and organization.
+  """
+  partnerStatus(
+    "The 7-digit programme ID."
+    programmeId: String
+    "The domain of the work account, in any case."
+    tenantDomain: String
+  ): PartnerProgrammeStatus @access(permission: PARTNER_READ_STATUS)
 }
 
 extend type Mutation {
@@ -1905,6 +1921,32 @@ extend type Mutation {
     "The two partners."
     input: DeclareAffiliatesInput!
   ): DeclareAffiliatesPayload! @access(permission: PARTNER_REGISTER)
+
+  """
+  Stops the new business of an active partner; its Global admins and its partners are told. What runs goes on, and
+  partnerships, customers and subscriptions stay as they are.
+  """
+  suspendPartner(
+    "Which partner, and why."
+    input: SuspendPartnerInput!
+  ): SuspendPartnerPayload! @access(permission: PARTNER_SUSPEND)
+
+  """
+  Lets a suspended partner do business again; its Global admins and its partners are told. One that never signed
+  the agreement is approved again and has to sign.
+  """
+  reinstatePartner(
+    "Which partner, and why."
+    input: ReinstatePartnerInput!
+  ): ReinstatePartnerPayload! @access(permission: PARTNER_SUSPEND)
+
+  """
+  Ends a partner's part in the programme for good. Its people keep their accounts and see what was.
+  """
+  closePartner(
+    "Which partner, and why."
+    input: ClosePartnerInput!
+  ): ClosePartnerPayload! @access(permission: PARTNER_SUSPEND)
 }
 
 "Where a partner stands in the programme."
@@ -1943,7 +1985,10 @@ type Partner implements Node {
   region: String!
   "Whether the partner takes part in the programme now."
   isActive: Boolean!
-  "Whether the partner agreement is signed; without it no new business is done with the partner."
+  """
+  Whether the partner agreement counts as signed: its newest version is, or an older one while there is time for
+  the newest. Without it no new business is done with the partner.
+  """
   hasSignedAgreement: Boolean!
   "The whole profile; null unless the viewer is the partner itself or the operator."
   profile: PartnerProfile
@@ -1961,6 +2006,12 @@ type PartnerProfile {
   agreementVersion: String
   "When the agreement was signed; null while it is not."
   agreementSignedAt: Time
+  "Until when a newer version of the agreement must be signed; null where there is nothing to sign anew."
+  agreementDueAt: Time
+  "Why the operator suspended or closed the partner; null otherwise."
+  statusReason: String
+  "When the status changed last; null where it never did."
+  statusChangedAt: Time
   "When the partner became active; null before that."
   activatedAt: Time
   "Counts the changes."
@@ -1969,6 +2020,18 @@ type PartnerProfile {
   createdAt: Time!
   "When it was last changed."
   updatedAt: Time!
+}
+
+"What a partner may be told of another one: neither its name nor why it is not active."
+type PartnerProgrammeStatus {
+  "What it is in the channel."
+  kind: PartyKind!
+  "The code of its region; a partnership joins partners of one region only."
+  region: String!
+  "Whether it takes part in the programme now."
+  isActive: Boolean!
+  "Whether the partner agreement counts as signed; without it no new business is done with it."
+  hasSignedAgreement: Boolean!
 }
 
 "What anybody who holds a proposal may read of the partner that asks."
@@ -2101,6 +2164,60 @@ type DeclareAffiliatesPayload {
   userErrors: [DeclareAffiliatesError!]!
 }
 
+"Which partner to suspend."
+input SuspendPartnerInput {
+  "The id of the partner."
+  partnerId: ID!
+  "What the partner is told, 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the partner has changed since this version."
+  expectedVersion: Int
+}
+
+"What suspending a partner gave."
+type SuspendPartnerPayload {
+  "The partner; null exactly when there are errors."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [SuspendPartnerError!]!
+}
+
+"Which partner to reinstate."
+input ReinstatePartnerInput {
+  "The id of the partner."
+  partnerId: ID!
+  "Kept in the audit, which the partner reads too; 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the partner has changed since this version."
+  expectedVersion: Int
+}
+
+"What reinstating a partner gave."
+type ReinstatePartnerPayload {
+  "The partner; null exactly when there are errors."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [ReinstatePartnerError!]!
+}
+
+"Which partner to close."
+input ClosePartnerInput {
+  "The id of the partner."
+  partnerId: ID!
+  "What the partner is told, 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the partner has changed since this version."
+  expectedVersion: Int
+}
+
+"What closing a partner gave."
+type ClosePartnerPayload {
+  "The partner; null exactly when there are errors."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [ClosePartnerError!]!
+}
+
 # ---- Errors: one type and one enum of codes a mutation ----
 
 "Why a partner could not be registered."
@@ -2181,6 +2298,84 @@ enum DeclareAffiliatesErrorCode {
   NOT_FOUND
   "The two are the same."
   SELF_DEALING
+}
+
+"Why a partner could not be suspended."
+type SuspendPartnerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SuspendPartnerErrorCode!
+}
+
+"The codes of why a partner could not be suspended."
+enum SuspendPartnerErrorCode {
+  "The target has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The status of the partner does not allow it."
+  PARTNER_STATUS_FORBIDS
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a partner could not be reinstated."
+type ReinstatePartnerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReinstatePartnerErrorCode!
+}
+
+"The codes of why a partner could not be reinstated."
+enum ReinstatePartnerErrorCode {
+  "The target has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The status of the partner does not allow it."
+  PARTNER_STATUS_FORBIDS
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a partner could not be closed."
+type ClosePartnerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ClosePartnerErrorCode!
+}
+
+"The codes of why a partner could not be closed."
+enum ClosePartnerErrorCode {
+  "The target has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The status of the partner does not allow it."
+  PARTNER_STATUS_FORBIDS
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
 }
 `, BuiltIn: false},
 	{Name: "../schema/partnership.graphqls", Input: `extend type Query {
@@ -3701,6 +3896,28 @@ func (ec *executionContext) childFields_CancelOperationPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type CancelOperationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ClosePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ClosePartnerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ClosePartnerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ClosePartnerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClosePartnerError", field.Name)
+}
+
+func (ec *executionContext) childFields_ClosePartnerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_ClosePartnerPayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ClosePartnerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClosePartnerPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CompleteTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4389,6 +4606,12 @@ func (ec *executionContext) childFields_PartnerProfile(ctx context.Context, fiel
 		return ec.fieldContext_PartnerProfile_agreementVersion(ctx, field)
 	case "agreementSignedAt":
 		return ec.fieldContext_PartnerProfile_agreementSignedAt(ctx, field)
+	case "agreementDueAt":
+		return ec.fieldContext_PartnerProfile_agreementDueAt(ctx, field)
+	case "statusReason":
+		return ec.fieldContext_PartnerProfile_statusReason(ctx, field)
+	case "statusChangedAt":
+		return ec.fieldContext_PartnerProfile_statusChangedAt(ctx, field)
 	case "activatedAt":
 		return ec.fieldContext_PartnerProfile_activatedAt(ctx, field)
 	case "version":
@@ -4399,6 +4622,20 @@ func (ec *executionContext) childFields_PartnerProfile(ctx context.Context, fiel
 		return ec.fieldContext_PartnerProfile_updatedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PartnerProfile", field.Name)
+}
+
+func (ec *executionContext) childFields_PartnerProgrammeStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_PartnerProgrammeStatus_kind(ctx, field)
+	case "region":
+		return ec.fieldContext_PartnerProgrammeStatus_region(ctx, field)
+	case "isActive":
+		return ec.fieldContext_PartnerProgrammeStatus_isActive(ctx, field)
+	case "hasSignedAgreement":
+		return ec.fieldContext_PartnerProgrammeStatus_hasSignedAgreement(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PartnerProgrammeStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_Partnership(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4693,6 +4930,28 @@ func (ec *executionContext) childFields_RegisterPartnerPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type RegisterPartnerPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ReinstatePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReinstatePartnerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReinstatePartnerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReinstatePartnerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinstatePartnerError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReinstatePartnerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_ReinstatePartnerPayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReinstatePartnerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinstatePartnerPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RequestNewLinkError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4983,6 +5242,28 @@ func (ec *executionContext) childFields_SetUserRolesPayload(ctx context.Context,
 		return ec.fieldContext_SetUserRolesPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SetUserRolesPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SuspendPartnerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SuspendPartnerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SuspendPartnerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendPartnerError", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendPartnerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_SuspendPartnerPayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SuspendPartnerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendPartnerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Termination(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

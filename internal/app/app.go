@@ -116,7 +116,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	}
 	a.accounts = account.New(a.db, a.mailer, keys, account.Config{PublicURL: cfg.PublicURL, IdleFor: cfg.SessionIdle, Lifetime: cfg.SessionLife,
 		OperatorIdleFor: cfg.OperatorIdle, OperatorLifetime: cfg.OperatorLife, SudoFor: cfg.SudoFor, Hashing: a.hashing()}, log)
-	a.partners = partner.New(a.db, a.accounts)
+	a.partners = partner.New(a.db, a.accounts, a.mailer)
 	a.invites = invitation.New(a.db, a.mailer, keys, a.accounts, invitation.Config{Life: cfg.InvitationLife, WaitingLife: cfg.WaitingLife,
 		DailyLimit: cfg.InvitationDay, RecipientLimit: cfg.RecipientMonth}, log)
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)

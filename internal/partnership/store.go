@@ -51,6 +51,15 @@ func living(ctx context.Context, tx *database.Tx, provider, reseller ident.ID) (
 	return &row, err
 }
 
+// livingOf reads some of a partner's partnerships that are not terminated, in
+// the order of their ids after one.
+func livingOf(ctx context.Context, tx *database.Tx, id, after ident.ID, limit int) ([]*Partnership, error) {
+	var rows []*Partnership
+	err := tx.NewSelect().Model(&rows).Where("(provider_id = ?0 OR reseller_id = ?0)", id).Where("status <> ?", Terminated).Where("id > ?", after).
+		OrderExpr("id").Limit(int64(limit)).Scan(ctx)
+	return rows, err
+}
+
 // insert writes a partnership; false where the pair has one already.
 func insert(ctx context.Context, tx *database.Tx, p *Partnership) (bool, error) {
 	res, err := tx.NewInsert().Model(p).On("CONFLICT (provider_id, reseller_id) WHERE status <> 'TERMINATED' DO NOTHING").Exec(ctx)

@@ -35,7 +35,7 @@ func deps(t *testing.T) Deps {
 	}
 	accounts := account.New(db, mailer, keys, account.Config{PublicURL: "http://localhost:8080",
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, nil)
-	partners := partner.New(db, accounts)
+	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, keys, accounts, invitation.Config{}, nil)
 	return Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080"),
@@ -132,7 +132,7 @@ func TestFoundAndLive(t *testing.T) {
 	}
 	// affiliates, an unsigned and a suspended reseller stand there to be refused
 	ps, err := d.Partners.ByIDs(ctx, chief, []ident.ID{w.partners["costa.example"], w.partners["vesuvio.example"]})
-	if err != nil || ps[w.partners["costa.example"]].AgreementSigned() || ps[w.partners["vesuvio.example"]].Status != partner.Suspended {
+	if err != nil || ps[w.partners["costa.example"]].AgreementSigned(d.DB.Now()) || ps[w.partners["vesuvio.example"]].Status != partner.Suspended {
 		t.Errorf("got %v, %v", ps, err)
 	}
 }
