@@ -26,6 +26,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/secret"
@@ -40,6 +41,8 @@ type Deps struct {
 	DB      *database.DB
 	// Audit opens the files of its exports; nil mounts no route for them.
 	Audit *audit.Service
+	// File keeps uploads; nil mounts no route for them.
+	File *file.Service
 	// PublicURL is the address that people use; https turns on Secure cookies
 	// and HSTS. Nothing is ever derived from the Host header.
 	PublicURL *url.URL
@@ -93,6 +96,7 @@ type server struct {
 	cookie  string
 	secure  bool
 	metrics *metrics
+	uploads bodies
 }
 
 // New builds the door. It fails where something it cannot do without is
@@ -200,6 +204,10 @@ func (s *server) routes() {
 
 	if s.Audit != nil {
 		s.page("GET /exports/{id}", s.exportFile)
+	}
+	if s.File != nil {
+		s.own("POST /files", file.MaxSize, true, s.uploadFile)
+		s.page("GET /files/{id}", s.downloadFile)
 	}
 	if s.GraphQL != nil {
 		s.mount("/graphql", s.GraphQL)
