@@ -41,7 +41,6 @@ CREATE TABLE agreement_signature (
   last_name text NOT NULL,
   email text NOT NULL,
   phone text NOT NULL,
-  locale text NOT NULL,
   signed_by_id text NOT NULL,
   signed_at {{.Time}} NOT NULL,
   ip_prefix text NOT NULL
@@ -51,6 +50,16 @@ CREATE UNIQUE INDEX agreement_signature_once ON agreement_signature (agreement_i
 --bun:split
 CREATE INDEX agreement_signature_partner ON agreement_signature (partner_id, signed_at, id);
 --bun:split
+CREATE INDEX agreement_signature_agreement ON agreement_signature (agreement_id, signed_at, id);
+--bun:split
 CREATE INDEX agreement_signature_signed ON agreement_signature (signed_at, id);
 --bun:split
 CREATE INDEX partner_tenant_domain ON partner (tenant_domain);
+--bun:split
+CREATE TABLE agreement_mailing (
+  agreement_id text NOT NULL REFERENCES agreement (id),
+  step text NOT NULL,
+  after_id text NOT NULL DEFAULT '',
+  finished_at {{.Time}},
+  PRIMARY KEY (agreement_id, step)
+);
