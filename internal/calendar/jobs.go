@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/uptrace/bun"
-
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -32,9 +30,6 @@ func (MovePromises) Kind() string { return "calendar.move_promises" }
 // many those were; fewer than limit, or "", is the end. A row may come twice,
 // so what it writes follows from the row and the calendar alone.
 type Mover func(ctx context.Context, tx *database.Tx, c *sla.Calendar, after ident.ID, limit int) (last ident.ID, n int, err error)
-
-// Counter counts the rows that a mover will look at, for the progress alone.
-type Counter func(ctx context.Context, idb bun.IDB) (int, error)
 
 type mover struct {
 	name  string

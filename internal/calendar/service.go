@@ -2,11 +2,8 @@ package calendar
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/uptrace/bun"
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/audit"
@@ -40,37 +37,6 @@ func New(db *database.DB, zone *time.Location) *Service {
 		zone = time.UTC
 	}
 	return &Service{db: db, zone: zone, batch: batchSize}
-}
-
-// Current is the calendar as promises are counted on it; nobody changes it.
-// Whoever keeps a promise reads it in the same transaction, so that a change
-// waits for that. It is one statement, and a second one after a change.
-func (s *Service) Current(ctx context.Context, idb bun.IDB) (*sla.Calendar, error) {
-	_, rules, err := s.current(ctx, idb)
-	return rules, err
-}
-
-func (s *Service) current(ctx context.Context, idb bun.IDB) (version int, rules *sla.Calendar, err error) {
-	row, err := read(ctx, idb)
-	if err != nil {
-		return 0, nil, err
-	}
-	if last := s.last.Load(); last != nil && last.version == row.Version {
-		return last.version, last.rules, nil
-	}
-	holidays, err := dates(ctx, idb)
-	if err != nil {
-		return 0, nil, fmt.Errorf("reading the holidays: %w", err)
-	}
-	zone := s.zone
-	if row.TimeZone != "" {
-		if zone, err = sla.Zone(row.TimeZone); err != nil {
-			return 0, nil, fmt.Errorf("reading the calendar: %w", err)
-		}
-	}
-	next := &snapshot{version: row.Version, rules: row.rules(zone, holidays)}
-	s.last.Store(next)
-	return next.version, next.rules, nil
 }
 
 // shown is the calendar as people read it.

@@ -354,6 +354,32 @@ func TestMovers(t *testing.T) {
 	}
 }
 
+// A change waits for the transaction of who has read the calendar.
+func TestAChangeWaitsForPromises(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	day, _ := w.soon()
+	in := AddHolidayInput{Date: day, Name: "Holiday"}
+	err := w.db.InTx(t.Context(), func(ctx context.Context, tx *database.Tx) error {
+		if _, err := w.Current(ctx, tx); err != nil {
+			return err
+		}
+		short, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		defer cancel()
+		if _, _, err := w.AddHoliday(short, w.otto, in); err == nil || short.Err() == nil {
+			t.Errorf("changed under a promise that is being made: %v", err)
+		}
+		_, err := w.Current(ctx, tx) // readers do not wait for each other
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.AddHoliday(t.Context(), w.otto, in); err != nil {
+		t.Error(err)
+	}
+}
+
 // A promise that is made while the calendar changes is made on the one or
 // moved to the other.
 func TestPromisesMadeMeanwhile(t *testing.T) {

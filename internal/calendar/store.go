@@ -12,7 +12,42 @@ import (
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/sla"
 )
+
+// Counter counts the rows that a mover will look at, for the progress alone.
+type Counter func(ctx context.Context, idb bun.IDB) (int, error)
+
+// Current is the calendar as promises are counted on it; nobody changes it.
+// Whoever keeps a promise reads it in the same transaction, so that a change
+// waits for that. It is one statement, and a second one after a change.
+func (s *Service) Current(ctx context.Context, idb bun.IDB) (*sla.Calendar, error) {
+	_, rules, err := s.current(ctx, idb)
+	return rules, err
+}
+
+func (s *Service) current(ctx context.Context, idb bun.IDB) (version int, rules *sla.Calendar, err error) {
+	row, err := read(ctx, idb)
+	if err != nil {
+		return 0, nil, err
+	}
+	if last := s.last.Load(); last != nil && last.version == row.Version {
+		return last.version, last.rules, nil
+	}
+	holidays, err := dates(ctx, idb)
+	if err != nil {
+		return 0, nil, fmt.Errorf("reading the holidays: %w", err)
+	}
+	zone := s.zone
+	if row.TimeZone != "" {
+		if zone, err = sla.Zone(row.TimeZone); err != nil {
+			return 0, nil, fmt.Errorf("reading the calendar: %w", err)
+		}
+	}
+	next := &snapshot{version: row.Version, rules: row.rules(zone, holidays)}
+	s.last.Store(next)
+	return next.version, next.rules, nil
+}
 
 // read reads the calendar; in a transaction it holds it against changes.
 func read(ctx context.Context, idb bun.IDB) (*Calendar, error) {

@@ -122,7 +122,7 @@ func (c *Calendar) counts(u Unit) bool {
 	if u == CalendarDays {
 		return true
 	}
-	if open, close := c.hours(u); open >= close {
+	if opens, closes := c.hours(u); opens >= closes {
 		return false
 	}
 	return c.Workdays != [7]bool{}
