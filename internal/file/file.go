@@ -29,10 +29,11 @@ const (
 	ForEvidence   Purpose = "ENROLLMENT_EVIDENCE"
 	ForLogo       Purpose = "PROFILE_LOGO"
 	ForAttachment Purpose = "SUPPORT_ATTACHMENT"
+	ForImport     Purpose = "REGISTER_IMPORT"
 )
 
 // Purposes lists all purposes.
-var Purposes = []Purpose{ForEvidence, ForLogo, ForAttachment}
+var Purposes = []Purpose{ForEvidence, ForLogo, ForAttachment, ForImport}
 
 // Media types of files.
 const (
@@ -45,7 +46,9 @@ const (
 
 const (
 	// MaxSize is the most bytes of any file; a purpose may allow fewer.
-	MaxSize = 10 << 20
+	MaxSize = 20 << 20
+	// documentSize is the most bytes of what people hand in.
+	documentSize = 10 << 20
 	// MaxName is the longest name of a file, in characters.
 	MaxName = 100
 	// MaxAttached is how many files are attached at once.
@@ -77,15 +80,18 @@ type rule struct {
 }
 
 var rules = map[Purpose]rule{
-	ForEvidence: {types: []string{PDF, PNG, JPEG}, size: MaxSize, side: maxSide,
+	ForEvidence: {types: []string{PDF, PNG, JPEG}, size: documentSize, side: maxSide,
 		upload: []access.Permission{access.PermEnrollmentApply, access.PermLegalProfileEdit},
 		read:   access.PermEnrollmentRead, review: access.PermEnrollmentReview},
 	ForLogo: {types: []string{PNG, JPEG, GIF}, size: 1 << 20, side: 2000,
 		upload: []access.Permission{access.PermSupportProfileEdit},
 		read:   access.PermPartnerRead, review: access.PermEnrollmentReview},
-	ForAttachment: {types: []string{PDF, PNG, JPEG, GIF, Text}, size: MaxSize, side: maxSide,
+	ForAttachment: {types: []string{PDF, PNG, JPEG, GIF, Text}, size: documentSize, side: maxSide,
 		upload: []access.Permission{access.PermFileUpload},
 		read:   access.PermFileUpload, review: access.PermEnrollmentReview},
+	ForImport: {types: []string{Text}, size: MaxSize,
+		upload: []access.Permission{access.PermRegisterManage},
+		read:   access.PermRegisterManage, review: access.PermRegisterManage},
 }
 
 // Known reports whether p is a purpose.

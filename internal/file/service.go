@@ -133,3 +133,12 @@ func (s *Service) Open(ctx context.Context, actor access.Actor, id ident.ID) (*D
 	}
 	return &Download{File: f, ctx: ctx, db: s.db.Read()}, nil
 }
+
+// Discard removes the files that were handed in with a subject for a purpose,
+// in the caller's transaction: for files that are of use only once.
+func (s *Service) Discard(ctx context.Context, tx *database.Tx, purpose Purpose, subject ident.ID) error {
+	if err := discard(ctx, tx, purpose, subject); err != nil {
+		return fmt.Errorf("removing the files of %s: %w", subject, err)
+	}
+	return nil
+}

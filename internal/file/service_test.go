@@ -364,6 +364,40 @@ func TestWaitingFilesAreBounded(t *testing.T) {
 	}
 }
 
+// What is of use only once goes with its content; other purposes stay.
+func TestDiscard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	org := w.organization(access.Operator)
+	admin, reviewer := w.load(w.join(org, access.OperatorAdmin)), w.load(w.join(org, access.Reviewer))
+	const subject = "imp_1"
+	list, note := w.upload(admin, ForImport, []byte("user,password\nada,x\n")), w.upload(admin, ForAttachment, []byte("note"))
+	for _, f := range []*File{list, note} {
+		out, err := w.attach(admin, f.Purpose, subject, f.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*f = *out[0]
+	}
+	if w.sees(reviewer, list) || !w.sees(admin, list) || !w.sees(reviewer, note) {
+		t.Error("the register's files are for those who manage it")
+	}
+	if _, err := w.s.Upload(t.Context(), reviewer, UploadInput{Purpose: ForImport, Content: []byte("a,b")}); !fault.Is(err, fault.CodeRoleRequired) {
+		t.Errorf("got %v", err)
+	}
+	for _, id := range []ident.ID{"", subject} { // the first is nobody's
+		if err := w.db.InTx(t.Context(), func(ctx context.Context, tx *database.Tx) error { return w.s.Discard(ctx, tx, ForImport, id) }); err != nil {
+			t.Fatal(err)
+		}
+		if w.sees(admin, list) != (id == "") || !w.sees(admin, note) {
+			t.Errorf("after %q the wrong ones are left", id)
+		}
+	}
+	if n, err := w.db.Read().NewSelect().Table("file_chunk").Count(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d chunks are left, %v", n, err)
+	}
+}
+
 func TestPrune(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

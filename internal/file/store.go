@@ -124,6 +124,13 @@ func forget(ctx context.Context, tx *database.Tx, most int64) (int64, error) {
 	return res.RowsAffected()
 }
 
+// discard removes the files of a purpose that were handed in with a subject;
+// their contents go with them.
+func discard(ctx context.Context, tx *database.Tx, purpose Purpose, subject ident.ID) error {
+	_, err := tx.NewDelete().Model((*File)(nil)).Where("subject_id = ? AND subject_id <> ''", subject).Where("purpose = ?", purpose).Exec(ctx)
+	return err
+}
+
 // Download reads the content of a file, a chunk at a time.
 type Download struct {
 	File *File
