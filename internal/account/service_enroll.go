@@ -55,10 +55,18 @@ func (s *Service) Hash(ctx context.Context, password secret.String, known ...str
 }
 
 // Admit founds an organization with its first user, ACTIVE with a hashed
-// password, whose address the caller has seen proved. Errors: what is wrong
-// with the input, DOMAIN_NOT_AVAILABLE at domain, EMAIL_NOT_AVAILABLE at email.
+// password, whose address the caller has seen proved. The caller has validated
+// domain, country and language; as long as there is no name the organization
+// goes by its domain. Errors: what is wrong with the user,
+// DOMAIN_NOT_AVAILABLE at domain, EMAIL_NOT_AVAILABLE at email.
 func (s *Service) Admit(ctx context.Context, tx *database.Tx, actor access.Actor, org NewOrganization, user NewUser, password Hashed) (*Organization, *User, error) {
-	o, err := s.Found(ctx, tx, actor, org)
+	if err := actor.Require(access.PermPartnerRegister); err != nil {
+		return nil, nil, err
+	}
+	if org.Name == "" {
+		org.Name = address.Unicode(org.Domain)
+	}
+	o, err := s.found(ctx, tx, actor, org)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,4 +107,9 @@ func (s *Service) AmendTx(ctx context.Context, tx *database.Tx, actor access.Act
 		return fmt.Errorf("amending an organization: %w", err)
 	}
 	return audit.Record(ctx, tx, actor, audit.Act{Action: "organization.amended", TargetID: o.ID, TargetOrganizationID: o.ID, Changed: changed})
+}
+
+// Operator is the id of the operator's organization, "" before the set-up.
+func (s *Service) Operator(ctx context.Context, tx *database.Tx) (ident.ID, error) {
+	return operatorID(ctx, tx)
 }

@@ -23,3 +23,12 @@ func dropRoles(ctx context.Context, tx *database.Tx, organization ident.ID, keep
 		Where("role NOT IN (?)", bun.List(keep)).Exec(ctx)
 	return err
 }
+
+func operatorID(ctx context.Context, idb bun.IDB) (ident.ID, error) {
+	var id ident.ID
+	err := idb.NewSelect().Model((*Organization)(nil)).Column("id").Where("kind = ?", access.Operator).OrderExpr("created_at, id").Limit(1).Scan(ctx, &id)
+	if database.IsNoRows(err) {
+		return "", nil
+	}
+	return id, err
+}

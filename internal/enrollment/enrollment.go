@@ -68,7 +68,8 @@ type Verb string
 
 // Verbs of an enrollment. Reverify is an answer that names another contact:
 // its address has to be proved before the review goes on. Apply is the
-// approval of a change.
+// approval of a change. Reopen is the appeal against a rejection that came
+// before the contact had confirmed: a reviewer has to send a new link first.
 const (
 	VerbSubmit   Verb = "submit"
 	VerbConfirm  Verb = "confirm"
@@ -81,6 +82,7 @@ const (
 	VerbApply    Verb = "apply"
 	VerbReject   Verb = "reject"
 	VerbAppeal   Verb = "appeal"
+	VerbReopen   Verb = "reopen"
 	VerbSign     Verb = "sign"
 	VerbExpire   Verb = "expire"
 	VerbWithdraw Verb = "withdraw"
@@ -88,7 +90,7 @@ const (
 
 // Verbs lists all verbs.
 var Verbs = []Verb{VerbSubmit, VerbConfirm, VerbDisown, VerbUnfreeze, VerbAsk, VerbAnswer, VerbReverify, VerbApprove, VerbApply,
-	VerbReject, VerbAppeal, VerbSign, VerbExpire, VerbWithdraw}
+	VerbReject, VerbAppeal, VerbReopen, VerbSign, VerbExpire, VerbWithdraw}
 
 // transitions says where each verb may start and where it leads.
 var transitions = map[Verb]struct {
@@ -106,6 +108,7 @@ var transitions = map[Verb]struct {
 	VerbApply:    {[]Status{InReview}, Active},
 	VerbReject:   {[]Status{InReview, ActionRequired, Frozen}, Rejected},
 	VerbAppeal:   {[]Status{Rejected}, InReview},
+	VerbReopen:   {[]Status{Rejected}, Frozen},
 	VerbSign:     {[]Status{Approved}, Active},
 	VerbExpire:   {[]Status{Draft, EmailPending}, Expired},
 	VerbWithdraw: {[]Status{Draft, EmailPending, InReview, ActionRequired}, Withdrawn},
