@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/partnership"
@@ -255,6 +256,13 @@ func TestNodes(t *testing.T) {
 		}
 		return e.ID
 	}
+	upload := func(who company) ident.ID {
+		f, err := w.Files.Upload(t.Context(), w.as(who.admin), file.UploadInput{Purpose: file.ForAttachment, Name: "note", Content: []byte("Hello")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.ID
+	}
 	is, err := w.Invitations.ByIDs(t.Context(), otto, []ident.ID{ours.InvitationID})
 	if err != nil {
 		t.Fatal(err)
@@ -275,6 +283,8 @@ func TestNodes(t *testing.T) {
 		"AuditEvent":      {event(w.nordwind), event(w.fabrikam), gina},
 		"PersonalToken":   {token(w.nordwind), token(w.fabrikam), gina},
 		"AuditExport":     {export(w.nordwind), export(w.fabrikam), gina},
+		"Holiday":         {w.holiday(), "", gina}, // everybody's who is signed in
+		"File":            {upload(w.nordwind), upload(w.fabrikam), gina},
 		"MailMessage":     {is[ours.InvitationID].MessageID, "", otto},
 	}
 	for _, d := range schema.PossibleTypes["Node"] {
@@ -295,7 +305,7 @@ func TestNodes(t *testing.T) {
 			hidden := []ident.ID{ident.New(c.own.Kind()), ident.ID(c.own.Kind() + "_short"), "", "xxx_00000000000000000000000000"}
 			if c.foreign != "" {
 				hidden = append(hidden, c.foreign)
-			} else { // a mail is hidden from all but the operator
+			} else if d.Name == "MailMessage" { // hidden from all but the operator
 				if raw := w.gql(gina, q, "id", c.own).Raw; raw != `{"data":{"node":null}}` {
 					t.Error(raw)
 				}

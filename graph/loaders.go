@@ -13,7 +13,10 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -91,8 +94,12 @@ type loaders struct {
 	users           *loader[*account.User]
 	roles           *loader[[]access.Role]
 	sessions        *loader[*account.Session]
+	holidays        *loader[*calendar.Holiday]
 	partners        *loader[*partner.Partner]
 	partnersOf      *loader[*partner.Partner] // by organization
+	agreements      *loader[*agreement.Agreement]
+	agreementTexts  *loader[[]*agreement.Text] // by agreement
+	signatures      *loader[*agreement.Signature]
 	invitations     *loader[*invitation.Invitation]
 	partnerships    *loader[*partnership.Partnership]
 	terminations    *loader[*partnership.Termination]
@@ -103,6 +110,7 @@ type loaders struct {
 	events          *loader[*audit.Event]
 	tokens          *loader[*account.Token]
 	exports         *loader[*audit.Export]
+	files           *loader[*file.File]
 	mails           *loader[*mail.Message]
 	mailsAbout      *loader[[]*mail.Message] // by subject
 	mailEvents      *loader[[]*mail.Event]   // by message
@@ -139,13 +147,17 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 			rows, err := d.Accounts.ListSessions(ctx, a)
 			return byID(rows, err, func(s *account.Session) ident.ID { return s.ID })
 		}),
-		partners:     guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByIDs)),
-		partnersOf:   guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByOrganizations)),
-		invitations:  guarded(a, access.PermInvitationRead, scoped(a, d.Invitations.ByIDs)),
-		partnerships: guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.ByIDs)),
-		terminations: guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.TerminationsByIDs)),
-		openEnds:     guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.OpenTerminations)),
-		links:        guarded(a, access.PermPartnershipRequest, scoped(a, d.Partnerships.LinksByIDs)),
+		holidays:       guarded(a, access.PermViewerRead, scoped(a, d.Calendars.HolidaysByIDs)),
+		partners:       guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByIDs)),
+		partnersOf:     guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByOrganizations)),
+		agreements:     guarded(a, access.PermAgreementRead, scoped(a, d.Agreements.ByIDs)),
+		agreementTexts: guarded(a, access.PermAgreementRead, scoped(a, d.Agreements.TextsOf)),
+		signatures:     guarded(a, access.PermAgreementRead, scoped(a, d.Agreements.SignaturesByIDs)),
+		invitations:    guarded(a, access.PermInvitationRead, scoped(a, d.Invitations.ByIDs)),
+		partnerships:   guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.ByIDs)),
+		terminations:   guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.TerminationsByIDs)),
+		openEnds:       guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.OpenTerminations)),
+		links:          guarded(a, access.PermPartnershipRequest, scoped(a, d.Partnerships.LinksByIDs)),
 		operations: guarded(a, access.PermOperationRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*outbox.Job, error) {
 			rows, err := outbox.FindMany(ctx, d.DB, a.Scope(), ids)
 			return byID(rows, err, func(j *outbox.Job) ident.ID { return j.ID })
@@ -158,6 +170,8 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		}),
 		tokens:  guarded(a, access.PermViewerRead, scoped(a, d.Accounts.TokensByIDs)),
 		exports: guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
+		// each purpose asks for a permission of its own; the concept knows
+		files: guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
 		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
 			return d.Mailer.FindMany(ctx, ids)
 		}),
@@ -182,7 +196,10 @@ var nodeTypes = map[string]nodeType{
 	ident.Organization: {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
 	ident.User:         {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
 	ident.Session:      {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
+	ident.Holiday:      {"Holiday", access.PermViewerRead, through(func(l *loaders) *loader[*calendar.Holiday] { return l.holidays })},
 	ident.Partner:      {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
+	ident.Agreement:    {"Agreement", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Agreement] { return l.agreements })},
+	ident.Signature:    {"AgreementSignature", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Signature] { return l.signatures })},
 	ident.Invitation:   {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
 	ident.Partnership:  {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
 	ident.Termination:  {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
@@ -191,6 +208,7 @@ var nodeTypes = map[string]nodeType{
 	ident.Audit:        {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
 	ident.Token:        {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
 	ident.Export:       {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
+	ident.File:         {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
 	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 }
 

@@ -6,8 +6,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/outbox"
@@ -21,11 +24,14 @@ type Deps struct {
 	// DB is handed to the queries of outbox and audit, and tells the time.
 	DB           *database.DB
 	Accounts     *account.Service
+	Calendars    *calendar.Service
 	Partners     *partner.Service
+	Agreements   *agreement.Service
 	Invitations  *invitation.Service
 	Partnerships *partnership.Service
 	Mailer       *mail.Mailer
 	Audits       *audit.Service
+	Files        *file.Service
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger

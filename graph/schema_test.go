@@ -17,7 +17,9 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/outbox"
@@ -72,10 +74,10 @@ func TestEveryElementIsDescribed(t *testing.T) {
 
 var (
 	typeName  = regexp.MustCompile(`^[A-Z][a-zA-Z]+$`)
-	fieldName = regexp.MustCompile(`^[a-z][a-zA-Z]+$`)
+	fieldName = regexp.MustCompile(`^[a-z][a-zA-Z]+[0-9]*$`)
 	valueName = regexp.MustCompile(`^[A-Z][A-Z_]+$`)
 	predicate = regexp.MustCompile(`^(is|has|can|may|needs|requires|lacks)[A-Z]`)
-	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift)[A-Z][a-zA-Z]+$`)
+	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove)[A-Z][a-zA-Z]+$`)
 )
 
 // Booleans of inputs that are orders, not states.
@@ -242,7 +244,7 @@ func TestEnumsSayWhatTheConceptsSay(t *testing.T) {
 			t.Errorf("%s: the schema has %v, the concept %v", enum, got, want)
 		}
 	}
-	var capabilities, kinds, roles, statuses []string
+	var capabilities, kinds, roles, statuses, days []string
 	for _, p := range access.Permissions {
 		capabilities = append(capabilities, strings.ToUpper(strings.ReplaceAll(string(p), ".", "_")))
 	}
@@ -256,6 +258,15 @@ func TestEnumsSayWhatTheConceptsSay(t *testing.T) {
 		statuses = append(statuses, string(s))
 	}
 	same("Capability", capabilities...)
+	for _, d := range calendar.Weekdays {
+		days = append(days, string(d))
+	}
+	same("Weekday", days...)
+	var purposes []string
+	for _, p := range file.Purposes {
+		purposes = append(purposes, string(p))
+	}
+	same("FilePurpose", purposes...)
 	same("PartyKind", kinds...)
 	same("Role", roles...)
 	same("InvitationStatus", statuses...)
@@ -329,6 +340,13 @@ var bound = []struct {
 	{account.UpdateProfileInput{}, []string{"UpdateProfileInput"}},
 	{account.UserFilter{}, []string{"UserFilter"}},
 	{account.UserOrder{}, []string{"UserOrder"}},
+	{calendar.Calendar{}, []string{"Calendar"}},
+	{calendar.Holiday{}, []string{"Holiday"}},
+	{calendar.Move{}, []string{"CalendarMove"}},
+	{calendar.SetInput{}, []string{"SetCalendarInput"}},
+	{calendar.AddHolidayInput{}, []string{"AddHolidayInput"}},
+	{calendar.RemoveHolidayInput{}, []string{"RemoveHolidayInput"}},
+	{calendar.HolidayFilter{}, []string{"HolidayFilter"}},
 	{partner.Partner{}, []string{"Partner", "PartnerProfile"}},
 	{partner.Card{}, []string{"PartnerCard"}},
 	{partner.RegisterInput{}, []string{"RegisterPartnerInput"}},
@@ -369,6 +387,7 @@ var bound = []struct {
 	{mail.Filter{}, []string{"MailMessageFilter"}},
 	{invitation.LiftSuppressionInput{}, []string{"LiftMailSuppressionInput"}},
 	{audit.Export{}, []string{"AuditExport"}},
+	{file.File{}, []string{"File"}},
 	{mail.Event{}, []string{"MailEvent"}},
 	{page.Info{}, []string{"PageInfo"}},
 	{page.Count{}, []string{"Count"}},

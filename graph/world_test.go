@@ -16,8 +16,10 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -85,7 +87,7 @@ func newWorld(t testing.TB) *world {
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, log)
 	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
-	w.Deps = Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
+	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendar.New(db, nil), Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Files: file.New(db), Log: log,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)

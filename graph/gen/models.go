@@ -6,13 +6,25 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 )
+
+// What adding a holiday gave.
+type AddHolidayPayload struct {
+	// The holiday; null exactly when there are errors.
+	Holiday *calendar.Holiday `json:"holiday"`
+	// Moves what was promised.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AddHolidayError `json:"userErrors"`
+}
 
 // What authorizing a provider gave.
 type AuthorizeProviderPayload struct {
@@ -217,6 +229,16 @@ type PartnershipRequestDraftProblem struct {
 	Code string `json:"code"`
 }
 
+// What publishing a version gave.
+type PublishAgreementPayload struct {
+	// The version; null exactly when there are errors.
+	Agreement *agreement.Agreement `json:"agreement"`
+	// The mails that ask for signatures.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.PublishAgreementError `json:"userErrors"`
+}
+
 // What refusing a request gave.
 type RefuseTerminationPayload struct {
 	// The refused request; null exactly when there are errors.
@@ -243,6 +265,16 @@ type ReinstatePartnerPayload struct {
 	Partner *partner.Partner `json:"partner"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ReinstatePartnerError `json:"userErrors"`
+}
+
+// What removing a holiday gave.
+type RemoveHolidayPayload struct {
+	// The calendar without it; null exactly when there are errors.
+	Calendar *calendar.Calendar `json:"calendar"`
+	// Moves what was promised.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RemoveHolidayError `json:"userErrors"`
 }
 
 // The dead link to replace.
@@ -355,6 +387,16 @@ type RotatePartnershipLinkPayload struct {
 	UserErrors []*model.RotatePartnershipLinkError `json:"userErrors"`
 }
 
+// What setting the calendar gave.
+type SetCalendarPayload struct {
+	// The calendar; null exactly when there are errors.
+	Calendar *calendar.Calendar `json:"calendar"`
+	// Moves what was promised; null where nothing changed.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SetCalendarError `json:"userErrors"`
+}
+
 // What pausing the personal link gave.
 type SetPartnershipLinkPausedPayload struct {
 	// The link; null exactly when there are errors.
@@ -369,6 +411,16 @@ type SetUserRolesPayload struct {
 	User *account.User `json:"user"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.SetUserRolesError `json:"userErrors"`
+}
+
+// What signing gave.
+type SignAgreementPayload struct {
+	// The signature; null exactly when there are errors.
+	Signature *agreement.Signature `json:"signature"`
+	// The partner, which may have become active by it.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SignAgreementError `json:"userErrors"`
 }
 
 // What happens, live: over `text/event-stream` (POST with that `Accept`, one stream a request) or over

@@ -21,8 +21,14 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	Agreement() AgreementResolver
+	AgreementSignature() AgreementSignatureResolver
+	AgreementStatus() AgreementStatusResolver
 	AuditEvent() AuditEventResolver
 	AuditExport() AuditExportResolver
+	Calendar() CalendarResolver
+	CalendarMove() CalendarMoveResolver
+	Holiday() HolidayResolver
 	Invitation() InvitationResolver
 	InvitationMail() InvitationMailResolver
 	MailEvent() MailEventResolver
@@ -72,6 +78,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAddHolidayInput,
+		ec.unmarshalInputAgreementSignatureFilter,
+		ec.unmarshalInputAgreementTextInput,
 		ec.unmarshalInputAuditEventFilter,
 		ec.unmarshalInputAuthorizeProviderInput,
 		ec.unmarshalInputCancelOperationInput,
@@ -86,6 +95,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEndSessionInput,
 		ec.unmarshalInputEndUserSessionsInput,
 		ec.unmarshalInputExportAuditEventsInput,
+		ec.unmarshalInputHolidayFilter,
 		ec.unmarshalInputInvitationFilter,
 		ec.unmarshalInputInvitationOrder,
 		ec.unmarshalInputInviteUserInput,
@@ -98,10 +108,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPartnershipFilter,
 		ec.unmarshalInputPartnershipOrder,
 		ec.unmarshalInputPersonalTokenFilter,
+		ec.unmarshalInputPublishAgreementInput,
 		ec.unmarshalInputRefuseTerminationInput,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
 		ec.unmarshalInputReinstatePartnerInput,
+		ec.unmarshalInputRemoveHolidayInput,
 		ec.unmarshalInputRequestNewLinkInput,
 		ec.unmarshalInputRequestPartnershipInput,
 		ec.unmarshalInputRequestPartnershipsInput,
@@ -112,8 +124,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRevokeInvitationInput,
 		ec.unmarshalInputRevokePersonalTokenInput,
 		ec.unmarshalInputRotatePartnershipLinkInput,
+		ec.unmarshalInputSetCalendarInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
 		ec.unmarshalInputSetUserRolesInput,
+		ec.unmarshalInputSignAgreementInput,
 		ec.unmarshalInputSuspendPartnerInput,
 		ec.unmarshalInputTerminationFilter,
 		ec.unmarshalInputUpdateProfileInput,
@@ -906,6 +920,362 @@ enum EndUserSessionsErrorCode {
   NOT_FOUND
 }
 `, BuiltIn: false},
+	{Name: "../schema/agreement.graphqls", Input: `extend type Query {
+  "The published versions of the partner agreement, newest first."
+  agreements(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+  ): AgreementConnection! @access(permission: AGREEMENT_READ)
+
+  "The signatures of the viewer's partner, newest first; all for the operator."
+  agreementSignatures(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: AgreementSignatureFilter
+  ): AgreementSignatureConnection! @access(permission: AGREEMENT_READ)
+
+  """
+  Where a partner stands with the agreement, for a banner and for the programme information of its profile. Null
+  for the operator without ` + "`" + `partnerId` + "`" + `, and where the partner is hidden.
+  """
+  agreementStatus(
+    "Which partner; the viewer's own without it. Others are for the operator."
+    partnerId: ID
+  ): AgreementStatus @access(permission: AGREEMENT_READ)
+}
+
+extend type Mutation {
+  """
+  Makes a text the newest version of the partner agreement. Whoever has signed an older one is asked to sign again by
+  a date, by mail at once and 14, 3 and 0 days before; after it there is no new business with them until they sign.
+  """
+  publishAgreement(
+    "The version."
+    input: PublishAgreementInput!
+  ): PublishAgreementPayload! @access(permission: AGREEMENT_PUBLISH)
+
+  """
+  Signs the newest version for the viewer's company: a Global admin, in person and freshly signed in, once for all of
+  them. An approved partner becomes active by it.
+  """
+  signAgreement(
+    "The version that was read, and who signs."
+    input: SignAgreementInput!
+  ): SignAgreementPayload! @access(permission: AGREEMENT_SIGN)
+}
+
+"One published version of the partner agreement; it never changes."
+type Agreement implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What people call the version, such as ` + "`" + `2026-07` + "`" + `."
+  number: String!
+  "Its texts by language, English among them, at most 2."
+  texts: [AgreementText!]!
+  """
+  The SHA-256 digest in hexadecimal of the texts, English first, then Italian: each as its locale, a line end, its
+  title, two line ends, its text and a line end, in UTF-8.
+  """
+  contentHash: String!
+  "Until when those who signed an older version have time."
+  signBy: Time!
+  "Who published it; null where hidden."
+  publishedBy: User
+  "When it was published."
+  publishedAt: Time!
+}
+
+"The partner agreement in one language."
+type AgreementText {
+  "The language: ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `."
+  locale: String!
+  "The title, 1 to 100 characters."
+  title: String!
+  "The text, at most 50,000 characters, in Markdown."
+  text: String!
+}
+
+"A Global admin's word for a whole company, as it was given."
+type AgreementSignature implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What was signed."
+  agreement: Agreement
+  "The company that signed; null where hidden."
+  partner: Partner
+  "The code of the region that the signature holds for: the partner's."
+  region: String!
+  "The number of the signed version."
+  number: String!
+  "The digest of the signed texts."
+  contentHash: String!
+  "The signer's first name."
+  firstName: String!
+  "The signer's last name."
+  lastName: String!
+  "The signer's address."
+  email: String!
+  "The signer's telephone number."
+  phone: String!
+  "The account that signed; null where hidden."
+  signedBy: User
+  "When it was signed."
+  signedAt: Time!
+  "The network that it was signed from, never the whole address; empty where unknown."
+  ipPrefix: String!
+}
+
+"Where a partner stands with the agreement."
+enum AgreementState {
+  "There is no partner account that could sign."
+  NOT_ASKED
+  "No version was ever signed; there is no business yet."
+  UNSIGNED
+  "What counts is signed."
+  SIGNED
+  "An older version is signed, and there is time for the newest."
+  DUE
+  "The time for the newest version has run out; there is no new business until it is signed."
+  OVERDUE
+}
+
+"What a banner says of the agreement."
+type AgreementStatus {
+  "Where the partner stands."
+  state: AgreementState!
+  "The newest version, which would be signed now; null before the first one."
+  newest: Agreement
+  "Until when the newest version must be signed; null unless ` + "`" + `DUE` + "`" + ` or ` + "`" + `OVERDUE` + "`" + `."
+  signBy: Time
+  "The number of the version that was signed last, on paper or here; null without one."
+  signedNumber: String
+  "When it was signed; null without one."
+  signedAt: Time
+  "Who signed it here, and how; null for a signature on paper."
+  signature: AgreementSignature
+  "Whether the newest version waits for a signature."
+  needsSignature: Boolean!
+  "Whether there is no new business until then."
+  blocksBusiness: Boolean!
+  "Whether the viewer may give the signature."
+  maySign: Boolean!
+}
+
+"One row of a list of versions of the agreement with its place."
+type AgreementEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Agreement!
+}
+
+"One page of a list of versions of the agreement."
+type AgreementConnection {
+  "The page's rows with their places."
+  edges: [AgreementEdge!]!
+  "The page's rows without their places."
+  nodes: [Agreement!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"One row of a list of signatures with its place."
+type AgreementSignatureEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: AgreementSignature!
+}
+
+"One page of a list of signatures."
+type AgreementSignatureConnection {
+  "The page's rows with their places."
+  edges: [AgreementSignatureEdge!]!
+  "The page's rows without their places."
+  nodes: [AgreementSignature!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of signatures; conditions given together must all hold."
+input AgreementSignatureFilter {
+  "Only signatures under this version."
+  agreementId: ID
+  "Only signatures of this partner."
+  partnerId: ID
+}
+
+"The version to publish."
+input PublishAgreementInput {
+  "What people will call it: 1 to 20 letters, digits, dots or hyphens; unique."
+  number: String!
+  "Until when those who signed an older version have time, 1 to 366 days from now."
+  signBy: Time!
+  "The texts, one a language; English is mandatory."
+  texts: [AgreementTextInput!]!
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of a second version."
+  idempotencyKey: String
+}
+
+"The agreement in one language."
+input AgreementTextInput {
+  "The language: ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `."
+  locale: String!
+  "The title, 1 to 100 characters."
+  title: String!
+  "The text, 1 to 50,000 characters, in Markdown."
+  text: String!
+}
+
+"What publishing a version gave."
+type PublishAgreementPayload {
+  "The version; null exactly when there are errors."
+  agreement: Agreement
+  "The mails that ask for signatures."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [PublishAgreementError!]!
+}
+
+"The version that was read, and who signs."
+input SignAgreementInput {
+  "The id of the version that was read; refused with ` + "`" + `CONFLICT` + "`" + ` once a newer one is published."
+  agreementId: ID!
+  "The signer's first name, 1 to 50 characters."
+  firstName: String!
+  "The signer's last name, 1 to 50 characters."
+  lastName: String!
+  "The signer's address at the company: no webmail, disposable or role mailbox."
+  email: String!
+  "The signer's telephone number."
+  phone: String!
+  "The check box: the signer has read the agreement and may sign it for the company."
+  isConfirmed: Boolean!
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What signing gave."
+type SignAgreementPayload {
+  "The signature; null exactly when there are errors."
+  signature: AgreementSignature
+  "The partner, which may have become active by it."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [SignAgreementError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why a version could not be published."
+type PublishAgreementError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: PublishAgreementErrorCode!
+}
+
+"The codes of why a version could not be published."
+enum PublishAgreementErrorCode {
+  "The number is not of 1 to 20 letters, digits, dots or hyphens."
+  AGREEMENT_NUMBER_INVALID
+  "A version with this number is published already."
+  AGREEMENT_NUMBER_TAKEN
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The date leaves less than one day."
+  DATE_TOO_EARLY
+  "The date is more than 366 days away."
+  DATE_TOO_LATE
+  "The English text is missing."
+  ENGLISH_REQUIRED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "A language is given twice."
+  LOCALE_TWICE
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "There are more texts than languages."
+  TOO_MANY
+}
+
+"Why the agreement could not be signed."
+type SignAgreementError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SignAgreementErrorCode!
+}
+
+"The codes of why the agreement could not be signed."
+enum SignAgreementErrorCode {
+  "The box was not ticked."
+  AGREEMENT_NOT_CONFIRMED
+  "The viewer's company has signed this version already."
+  ALREADY_SIGNED
+  "A newer version has been published: read that one."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain of the address has the wrong form."
+  DOMAIN_INVALID
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is a role mailbox such as info@; a person's own is asked for."
+  EMAIL_ROLE_MAILBOX
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The company's enrollment has not been approved yet."
+  NOT_APPROVED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The status of the partner does not allow it."
+  PARTNER_STATUS_FORBIDS
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+`, BuiltIn: false},
 	{Name: "../schema/audit.graphqls", Input: `extend type Query {
   "Who did what: the acts of the viewer's organization and those that concern it, newest first; all for the operator."
   auditEvents(
@@ -1195,6 +1565,283 @@ enum OrderDirection {
   DESC
 }
 `, BuiltIn: false},
+	{Name: "../schema/calendar.graphqls", Input: `extend type Query {
+  "The operator's working calendar, on which everything that is promised is counted."
+  calendar: Calendar! @access(permission: VIEWER_READ)
+}
+
+extend type Mutation {
+  """
+  Says in which time zone, on which days and in which hours the operator works. What was promised before
+  follows; the operation does that, and is null where nothing changed.
+  """
+  setCalendar(
+    "The whole calendar but for its holidays."
+    input: SetCalendarInput!
+  ): SetCalendarPayload! @access(permission: CALENDAR_MANAGE)
+
+  "Makes a date one on which nothing counts. What was promised before follows; the operation does that."
+  addHoliday(
+    "The date and what it is called."
+    input: AddHolidayInput!
+  ): AddHolidayPayload! @access(permission: CALENDAR_MANAGE)
+
+  "Makes a holiday a day like others. What was promised before follows; the operation does that."
+  removeHoliday(
+    "Which holiday."
+    input: RemoveHolidayInput!
+  ): RemoveHolidayPayload! @access(permission: CALENDAR_MANAGE)
+}
+
+"A day of the week."
+enum Weekday {
+  "The first day by ISO 8601."
+  MONDAY
+  "The second day."
+  TUESDAY
+  "The third day."
+  WEDNESDAY
+  "The fourth day."
+  THURSDAY
+  "The fifth day."
+  FRIDAY
+  "The sixth day."
+  SATURDAY
+  "The seventh day."
+  SUNDAY
+}
+
+"""
+When the operator works. A calendar day counts unless it is a holiday, a business day is a workday that is
+no holiday, and working hours are the hours of business days. What counts is the time that really passes on
+them: a day on which clocks change counts 23 or 25 hours.
+"""
+type Calendar {
+  "The IANA name of the time zone, such as ` + "`" + `Europe/Rome` + "`" + `; the installation's as long as nobody set one."
+  timeZone: String!
+  "The days on which work is done, from Monday on."
+  workdays: [Weekday!]!
+  "The local time at which a workday begins, such as ` + "`" + `09:00` + "`" + `."
+  opens: String!
+  "The local time at which a workday ends, such as ` + "`" + `17:00` + "`" + `; ` + "`" + `24:00` + "`" + ` at the latest."
+  closes: String!
+  "The dates on which nothing counts, by date."
+  holidays(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: HolidayFilter
+  ): HolidayConnection!
+  "How far what was promised has followed the newest change; null before the first one, and for all but the operator's people."
+  lastMove: CalendarMove
+  "Who changed the calendar last; null where hidden or where nobody did."
+  updatedBy: User
+  "When it was last changed; null before the first time."
+  updatedAt: Time
+  "Counts the changes, those of holidays too; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+}
+
+"How far what was promised has followed one change of the calendar."
+type CalendarMove {
+  "The version of the calendar that the change made."
+  version: Int!
+  "How many promises have followed, or needed not to."
+  promisesDone: Int!
+  "How many there were when the work began; null until they were counted, and where that cannot be done."
+  promisesTotal: Int
+  "When the calendar was changed."
+  createdAt: Time!
+  "When all had followed, or a later change took over; null before that."
+  finishedAt: Time
+  "The work itself; null where hidden."
+  operation: Operation
+}
+
+"A date on which nothing counts."
+type Holiday implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The local date, such as ` + "`" + `2026-12-25` + "`" + `."
+  date: String!
+  "What it is called, 1 to 100 characters."
+  name: String!
+  "Who added it; null where hidden."
+  createdBy: User
+  "When it was added."
+  createdAt: Time!
+}
+
+"One row of a list of holidays with its place."
+type HolidayEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Holiday!
+}
+
+"One page of a list of holidays."
+type HolidayConnection {
+  "The page's rows with their places."
+  edges: [HolidayEdge!]!
+  "The page's rows without their places."
+  nodes: [Holiday!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of holidays; conditions given together must all hold."
+input HolidayFilter {
+  "Only holidays on this date or later, such as ` + "`" + `2026-01-01` + "`" + `."
+  since: String
+  "Only holidays before this date, such as ` + "`" + `2027-01-01` + "`" + `."
+  until: String
+}
+
+"When the operator works."
+input SetCalendarInput {
+  "The IANA name of the time zone, such as ` + "`" + `Europe/Rome` + "`" + `."
+  timeZone: String!
+  "The days on which work is done, at least one and at most 7."
+  workdays: [Weekday!]!
+  "The local time at which a workday begins, ` + "`" + `00:00` + "`" + ` to ` + "`" + `23:59` + "`" + `."
+  opens: String!
+  "The local time at which a workday ends, later than ` + "`" + `opens` + "`" + `; ` + "`" + `24:00` + "`" + ` at the latest."
+  closes: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the calendar has changed since this version."
+  expectedVersion: Int
+}
+
+"What setting the calendar gave."
+type SetCalendarPayload {
+  "The calendar; null exactly when there are errors."
+  calendar: Calendar
+  "Moves what was promised; null where nothing changed."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [SetCalendarError!]!
+}
+
+"The holiday to add."
+input AddHolidayInput {
+  "The local date, such as ` + "`" + `2026-12-25` + "`" + `: up to a year back and ten years ahead; unique."
+  date: String!
+  "What it is called, 1 to 100 characters."
+  name: String!
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of a refusal."
+  idempotencyKey: String
+}
+
+"What adding a holiday gave."
+type AddHolidayPayload {
+  "The holiday; null exactly when there are errors."
+  holiday: Holiday
+  "Moves what was promised."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [AddHolidayError!]!
+}
+
+"Which holiday to remove."
+input RemoveHolidayInput {
+  "The id of the holiday."
+  holidayId: ID!
+}
+
+"What removing a holiday gave."
+type RemoveHolidayPayload {
+  "The calendar without it; null exactly when there are errors."
+  calendar: Calendar
+  "Moves what was promised."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [RemoveHolidayError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why the calendar could not be set."
+type SetCalendarError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SetCalendarErrorCode!
+}
+
+"The codes of why the calendar could not be set."
+enum SetCalendarErrorCode {
+  "The workday ends before it begins."
+  CLOSES_BEFORE_OPENS
+  "The calendar has changed meanwhile."
+  CONFLICT
+  "There is no workday."
+  REQUIRED
+  "The text is no time of day."
+  TIME_INVALID
+  "The time zone is not known."
+  TIME_ZONE_UNKNOWN
+}
+
+"Why a holiday could not be added."
+type AddHolidayError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AddHolidayErrorCode!
+}
+
+"The codes of why a holiday could not be added."
+enum AddHolidayErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The text is no date."
+  DATE_INVALID
+  "The date lies more than a year back or ten years ahead."
+  DATE_OUT_OF_RANGE
+  "There is a holiday on the date already."
+  HOLIDAY_EXISTS
+  "The key was used with other input."
+  IDEMPOTENCY_KEY_REUSED
+  "The value has the wrong form."
+  INVALID
+  "The text holds a link."
+  LINK_NOT_ALLOWED
+  "The holiday that the key made was removed since."
+  NOT_FOUND
+  "The value is missing."
+  REQUIRED
+  "The text is too long."
+  TOO_LONG
+}
+
+"Why a holiday could not be removed."
+type RemoveHolidayError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RemoveHolidayErrorCode!
+}
+
+"The codes of why a holiday could not be removed."
+enum RemoveHolidayErrorCode {
+  "The target is absent."
+  NOT_FOUND
+}
+`, BuiltIn: false},
 	{Name: "../schema/event.graphqls", Input: `"""
 What happens, live: over ` + "`" + `text/event-stream` + "`" + ` (POST with that ` + "`" + `Accept` + "`" + `, one stream a request) or over
 WebSocket (` + "`" + `graphql-transport-ws` + "`" + `). A person may hold 5 streams at once. Before each event it is read
@@ -1245,6 +1892,8 @@ enum EventKind {
   INVITATION_CHANGED
   "A partner's standing in the programme changed, or its agreement was signed."
   PARTNER_CHANGED
+  "An enrollment went on."
+  ENROLLMENT_CHANGED
   "The state of an operation changed."
   OPERATION_CHANGED
 }
@@ -1257,6 +1906,49 @@ type Event {
   kind: EventKind!
   "What changed, as ` + "`" + `node(id:)` + "`" + ` finds it; null for events of the stream itself."
   subjectId: ID
+}
+`, BuiltIn: false},
+	{Name: "../schema/file.graphqls", Input: `"What a file was uploaded for; it decides what is accepted."
+enum FilePurpose {
+  "Proof for an enrollment: PDF, PNG or JPEG, at most 10 MiB."
+  ENROLLMENT_EVIDENCE
+  "A logo: PNG, JPEG or GIF, at most 1 MiB and 2,000 pixels wide and high."
+  PROFILE_LOGO
+  "Something that goes with a message to or from support: PDF, PNG, JPEG, GIF or text in UTF-8, at most 10 MiB."
+  SUPPORT_ATTACHMENT
+  "A list for one of the operator's registers: text in UTF-8, such as CSV, at most 20 MiB; gone once it is imported."
+  REGISTER_IMPORT
+}
+
+"""
+A file that somebody uploaded, with ` + "`" + `POST /files?purpose=…&name=…` + "`" + ` and its content as the body, by session
+or personal token. It waits a day to be handed in with a mutation that takes files, and is removed
+otherwise. The own organization's people see it, and once it is handed in the operator's reviewers.
+"""
+type File implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What its uploader called it, at most 100 characters, with an ending that fits its content."
+  name: String!
+  "What its content is, whatever it was called: ` + "`" + `application/pdf` + "`" + `, ` + "`" + `image/png` + "`" + `, ` + "`" + `image/jpeg` + "`" + `, ` + "`" + `image/gif` + "`" + ` or ` + "`" + `text/plain` + "`" + `."
+  mediaType: String!
+  "The length of its content in bytes."
+  size: Int!
+  "The SHA-256 digest of its content, in hexadecimal."
+  sha256: String!
+  "An image's width in pixels; null for everything else."
+  width: Int
+  "An image's height in pixels; null for everything else."
+  height: Int
+  "What it was uploaded for."
+  purpose: FilePurpose!
+  "When it was uploaded."
+  createdAt: Time!
+  """
+  The path from which it is downloaded with GET, by session or personal token. What the operator downloads
+  of others is recorded in the audit of both.
+  """
+  downloadUrl: String!
 }
 `, BuiltIn: false},
 	{Name: "../schema/invitation.graphqls", Input: `extend type Query {
@@ -3768,6 +4460,166 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AddHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AddHolidayError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AddHolidayError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AddHolidayError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddHolidayError", field.Name)
+}
+
+func (ec *executionContext) childFields_AddHolidayPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "holiday":
+		return ec.fieldContext_AddHolidayPayload_holiday(ctx, field)
+	case "operation":
+		return ec.fieldContext_AddHolidayPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AddHolidayPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddHolidayPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Agreement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Agreement_id(ctx, field)
+	case "number":
+		return ec.fieldContext_Agreement_number(ctx, field)
+	case "texts":
+		return ec.fieldContext_Agreement_texts(ctx, field)
+	case "contentHash":
+		return ec.fieldContext_Agreement_contentHash(ctx, field)
+	case "signBy":
+		return ec.fieldContext_Agreement_signBy(ctx, field)
+	case "publishedBy":
+		return ec.fieldContext_Agreement_publishedBy(ctx, field)
+	case "publishedAt":
+		return ec.fieldContext_Agreement_publishedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Agreement", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AgreementConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AgreementConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AgreementConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_AgreementConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AgreementEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AgreementEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementSignature(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AgreementSignature_id(ctx, field)
+	case "agreement":
+		return ec.fieldContext_AgreementSignature_agreement(ctx, field)
+	case "partner":
+		return ec.fieldContext_AgreementSignature_partner(ctx, field)
+	case "region":
+		return ec.fieldContext_AgreementSignature_region(ctx, field)
+	case "number":
+		return ec.fieldContext_AgreementSignature_number(ctx, field)
+	case "contentHash":
+		return ec.fieldContext_AgreementSignature_contentHash(ctx, field)
+	case "firstName":
+		return ec.fieldContext_AgreementSignature_firstName(ctx, field)
+	case "lastName":
+		return ec.fieldContext_AgreementSignature_lastName(ctx, field)
+	case "email":
+		return ec.fieldContext_AgreementSignature_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_AgreementSignature_phone(ctx, field)
+	case "signedBy":
+		return ec.fieldContext_AgreementSignature_signedBy(ctx, field)
+	case "signedAt":
+		return ec.fieldContext_AgreementSignature_signedAt(ctx, field)
+	case "ipPrefix":
+		return ec.fieldContext_AgreementSignature_ipPrefix(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementSignature", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementSignatureConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AgreementSignatureConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AgreementSignatureConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AgreementSignatureConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_AgreementSignatureConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementSignatureConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementSignatureEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AgreementSignatureEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AgreementSignatureEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementSignatureEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_AgreementStatus_state(ctx, field)
+	case "newest":
+		return ec.fieldContext_AgreementStatus_newest(ctx, field)
+	case "signBy":
+		return ec.fieldContext_AgreementStatus_signBy(ctx, field)
+	case "signedNumber":
+		return ec.fieldContext_AgreementStatus_signedNumber(ctx, field)
+	case "signedAt":
+		return ec.fieldContext_AgreementStatus_signedAt(ctx, field)
+	case "signature":
+		return ec.fieldContext_AgreementStatus_signature(ctx, field)
+	case "needsSignature":
+		return ec.fieldContext_AgreementStatus_needsSignature(ctx, field)
+	case "blocksBusiness":
+		return ec.fieldContext_AgreementStatus_blocksBusiness(ctx, field)
+	case "maySign":
+		return ec.fieldContext_AgreementStatus_maySign(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementText(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "locale":
+		return ec.fieldContext_AgreementText_locale(ctx, field)
+	case "title":
+		return ec.fieldContext_AgreementText_title(ctx, field)
+	case "text":
+		return ec.fieldContext_AgreementText_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementText", field.Name)
+}
+
 func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -3872,6 +4724,48 @@ func (ec *executionContext) childFields_AuthorizeProviderPayload(ctx context.Con
 		return ec.fieldContext_AuthorizeProviderPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuthorizeProviderPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Calendar(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "timeZone":
+		return ec.fieldContext_Calendar_timeZone(ctx, field)
+	case "workdays":
+		return ec.fieldContext_Calendar_workdays(ctx, field)
+	case "opens":
+		return ec.fieldContext_Calendar_opens(ctx, field)
+	case "closes":
+		return ec.fieldContext_Calendar_closes(ctx, field)
+	case "holidays":
+		return ec.fieldContext_Calendar_holidays(ctx, field)
+	case "lastMove":
+		return ec.fieldContext_Calendar_lastMove(ctx, field)
+	case "updatedBy":
+		return ec.fieldContext_Calendar_updatedBy(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Calendar_updatedAt(ctx, field)
+	case "version":
+		return ec.fieldContext_Calendar_version(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Calendar", field.Name)
+}
+
+func (ec *executionContext) childFields_CalendarMove(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_CalendarMove_version(ctx, field)
+	case "promisesDone":
+		return ec.fieldContext_CalendarMove_promisesDone(ctx, field)
+	case "promisesTotal":
+		return ec.fieldContext_CalendarMove_promisesTotal(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CalendarMove_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_CalendarMove_finishedAt(ctx, field)
+	case "operation":
+		return ec.fieldContext_CalendarMove_operation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CalendarMove", field.Name)
 }
 
 func (ec *executionContext) childFields_CancelOperationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4188,6 +5082,46 @@ func (ec *executionContext) childFields_ExportAuditEventsPayload(ctx context.Con
 		return ec.fieldContext_ExportAuditEventsPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ExportAuditEventsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Holiday(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Holiday_id(ctx, field)
+	case "date":
+		return ec.fieldContext_Holiday_date(ctx, field)
+	case "name":
+		return ec.fieldContext_Holiday_name(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_Holiday_createdBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Holiday_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Holiday", field.Name)
+}
+
+func (ec *executionContext) childFields_HolidayConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_HolidayConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_HolidayConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_HolidayConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_HolidayConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HolidayConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_HolidayEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_HolidayEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_HolidayEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HolidayEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Invitation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4870,6 +5804,30 @@ func (ec *executionContext) childFields_PersonalTokenEdge(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type PersonalTokenEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_PublishAgreementError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_PublishAgreementError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_PublishAgreementError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_PublishAgreementError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PublishAgreementError", field.Name)
+}
+
+func (ec *executionContext) childFields_PublishAgreementPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "agreement":
+		return ec.fieldContext_PublishAgreementPayload_agreement(ctx, field)
+	case "operation":
+		return ec.fieldContext_PublishAgreementPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_PublishAgreementPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PublishAgreementPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RefuseTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4950,6 +5908,30 @@ func (ec *executionContext) childFields_ReinstatePartnerPayload(ctx context.Cont
 		return ec.fieldContext_ReinstatePartnerPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReinstatePartnerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RemoveHolidayError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RemoveHolidayError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RemoveHolidayError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveHolidayError", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveHolidayPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "calendar":
+		return ec.fieldContext_RemoveHolidayPayload_calendar(ctx, field)
+	case "operation":
+		return ec.fieldContext_RemoveHolidayPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RemoveHolidayPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveHolidayPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RequestNewLinkError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5200,6 +6182,30 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
 }
 
+func (ec *executionContext) childFields_SetCalendarError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SetCalendarError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SetCalendarError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SetCalendarError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetCalendarError", field.Name)
+}
+
+func (ec *executionContext) childFields_SetCalendarPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "calendar":
+		return ec.fieldContext_SetCalendarPayload_calendar(ctx, field)
+	case "operation":
+		return ec.fieldContext_SetCalendarPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SetCalendarPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetCalendarPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SetPartnershipLinkPausedError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5242,6 +6248,30 @@ func (ec *executionContext) childFields_SetUserRolesPayload(ctx context.Context,
 		return ec.fieldContext_SetUserRolesPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SetUserRolesPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SignAgreementError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SignAgreementError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SignAgreementError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SignAgreementError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignAgreementError", field.Name)
+}
+
+func (ec *executionContext) childFields_SignAgreementPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "signature":
+		return ec.fieldContext_SignAgreementPayload_signature(ctx, field)
+	case "partner":
+		return ec.fieldContext_SignAgreementPayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SignAgreementPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignAgreementPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_SuspendPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
