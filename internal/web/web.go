@@ -26,6 +26,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
@@ -39,6 +40,8 @@ type Deps struct {
 	// Partner names the provider after an authorization; nil names nobody.
 	Partner *partner.Service
 	DB      *database.DB
+	// Enrollment takes companies in; nil mounts no page for that.
+	Enrollment *enrollment.Service
 	// Audit opens the files of its exports; nil mounts no route for them.
 	Audit *audit.Service
 	// File keeps uploads; nil mounts no route for them.
@@ -202,6 +205,9 @@ func (s *server) routes() {
 	s.form("POST /l/partnership/new-link", s.proposalNewLink)
 	s.page("GET /l/partnership/{outcome}", s.proposalDone)
 
+	if s.Enrollment != nil {
+		s.enrollmentRoutes()
+	}
 	if s.Audit != nil {
 		s.page("GET /exports/{id}", s.exportFile)
 	}
