@@ -10,6 +10,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/taxid"
 )
 
@@ -77,16 +78,10 @@ func host(website string) string {
 	return u.Hostname()
 }
 
-// company is what a business register holds under a registration ID.
-type company struct {
-	legalName string
-	dissolved bool
-}
-
 // checkBusiness looks for duplicates first, since a company that is registered
 // twice matches the register twice. Without a registration ID there is nothing
 // to look up. unavailable says that the register did not answer.
-func checkBusiness(e *Enrollment, duplicate bool, found *company, unavailable bool) finding {
+func checkBusiness(e *Enrollment, duplicate bool, found *register.Company, unavailable bool) finding {
 	p := e.Profile
 	switch {
 	case duplicate:
@@ -101,9 +96,9 @@ func checkBusiness(e *Enrollment, duplicate bool, found *company, unavailable bo
 		return finding{reason: RegisterUnavailable}
 	case found == nil:
 		return finding{reason: RegistrationNotFound}
-	case found.dissolved:
+	case found.Dissolved:
 		return finding{reason: CompanyDissolved}
-	case partner.FoldName(found.legalName) != partner.FoldName(p.LegalName):
+	case !found.Named(p.LegalName):
 		return finding{reason: NameDiffers}
 	}
 	return finding{true, RegisterMatch}
@@ -142,17 +137,18 @@ func passedAll(checks []*Check) bool {
 }
 
 // concerned are the checks that changed fields ask for, by the paths that
-// Corrections.Apply names: a new address of the contact has to be proved, the
-// person's name and the website bear on employment, the rest of the legal
-// profile on the business. A telephone number is nobody's business but the
-// partner's.
+// Corrections.Apply names: another contact confirms its address, the address
+// and the website bear on employment, the rest of the legal profile on the
+// business. A telephone number is nobody's business but the partner's.
 func concerned(changed []string) []CheckKind {
 	has := map[CheckKind]bool{}
 	for _, path := range changed {
 		switch {
 		case path == "contact.email":
 			has[EmailOwnership], has[Employment] = true, true
-		case path == "contact.firstName", path == "contact.lastName", path == "legal.website":
+		case path == "contact.firstName", path == "contact.lastName":
+			has[EmailOwnership] = true
+		case path == "legal.website":
 			has[Employment] = true
 		case strings.HasPrefix(path, "legal."):
 			has[Business] = true

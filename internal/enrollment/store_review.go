@@ -1,0 +1,182 @@
+package enrollment
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/address"
+	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/page"
+)
+
+// The queue's expressions, as its indexes have them. A row has no NULL in what
+// it is sorted or found by.
+const (
+	submittedAt = "coalesce(enrollment.submitted_at, enrollment.created_at)"
+	assignee    = "coalesce(enrollment.assignee_id, '')"
+)
+
+// startsWith is the condition that a column, stored folded and compared by
+// bytes, begins with text; unlike LIKE it is a range that both engines look up
+// in an index.
+func startsWith(column, text string) schema.QueryAppender {
+	return bun.SafeQuery("(? >= ? AND ? < ?)", bun.Ident(column), text, bun.Ident(column), text+"\U0010FFFF")
+}
+
+// narrow applies a filter but for its statuses.
+func (f Filter) narrow(q *bun.SelectQuery, s access.Scope, now time.Time) *bun.SelectQuery {
+	q = q.ApplyQueryBuilder(reach(s))
+	if f.Purpose != nil {
+		q = q.Where("enrollment.purpose = ?", *f.Purpose)
+	}
+	if f.Kind != nil {
+		q = q.Where("enrollment.kind = ?", *f.Kind)
+	}
+	if f.Country != nil {
+		q = q.Where("enrollment.country = ?", *f.Country)
+	}
+	if len(f.CheckOpen) > 0 {
+		q = q.Where("EXISTS (SELECT 1 FROM enrollment_check AS c WHERE c.enrollment_id = enrollment.id AND c.kind IN (?) AND c.status NOT IN (?, ?))",
+			bun.List(f.CheckOpen), CheckPassed, CheckFailed)
+	}
+	if f.AssigneeID != nil {
+		q = q.Where(assignee+" = ?", *f.AssigneeID)
+	}
+	if f.Assigned != nil {
+		switch *f.Assigned {
+		case AssignedToMe:
+			q = q.Where(assignee+" = ?", s.User())
+		case AssignedToNo:
+			q = q.Where(assignee + " = ''")
+		case AssignedToAny:
+			q = q.Where(assignee + " <> ''")
+		}
+	}
+	if f.DueBefore != nil {
+		q = q.Where("enrollment.until_at < ?", *f.DueBefore)
+	}
+	if f.Overdue != nil {
+		if *f.Overdue {
+			q = q.Where("enrollment.due_at <= ?", now)
+		} else {
+			q = q.Where("(enrollment.due_at IS NULL OR enrollment.due_at > ?)", now)
+		}
+	}
+	if f.Search != nil && strings.TrimSpace(*f.Search) != "" {
+		// names are stored without their legal form, which people type
+		q = q.Where("(? OR enrollment.legal_name_folded = ? OR ?)", startsWith("enrollment.legal_name_folded", address.Fold(*f.Search)),
+			address.FoldCompany(*f.Search), startsWith("enrollment.tenant_domain", strings.ToLower(strings.TrimSpace(*f.Search))))
+	}
+	return q
+}
+
+// statuses are those that a list is read by, nil for all at once. Whoever has
+// an assignee in mind is answered status by status, since that is how the
+// index has them; what is overdue is in review.
+func (f Filter) statuses() []Status {
+	switch {
+	case len(f.Status) > 0:
+		return f.Status
+	case f.Overdue != nil && *f.Overdue:
+		return []Status{InReview}
+	case f.AssigneeID != nil, f.Assigned != nil:
+		return Statuses
+	}
+	return nil
+}
+
+// list reads a page. Each status is read by itself, in the order asked for
+// and no further than a page, so that the index of that status and order
+// answers whatever the number of rows; the pages are then merged into one. It
+// is one statement all the same.
+func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter) (*page.Connection[*Enrollment], error) {
+	now := db.Now()
+	statuses := f.statuses()
+	var rows []*Enrollment
+	q := db.Read().NewSelect().Model(&rows)
+	if len(statuses) < 2 {
+		if len(statuses) == 1 {
+			q = q.Where("enrollment.status = ?", statuses[0])
+		}
+		q = database.Keyset(f.narrow(q, s, now), pq, "enrollment.id")
+	} else {
+		arms := make([]string, len(statuses))
+		args := make([]any, len(statuses))
+		for i, status := range statuses {
+			arm := db.Read().NewSelect().TableExpr("enrollment").ColumnExpr("enrollment.id, "+pq.Order.Column+" AS place").Where("enrollment.status = ?", status)
+			arms[i], args[i] = fmt.Sprintf("SELECT id, place FROM (?) AS of_%d", i), database.Keyset(f.narrow(arm, s, now), pq, "enrollment.id")
+		}
+		first := pq
+		first.HasCursor = false // the arms begin beyond it
+		first.Order.Column = "place"
+		picked := database.Keyset(db.Read().NewSelect().TableExpr("(?) AS picked", bun.SafeQuery(strings.Join(arms, " UNION ALL "), args...)).Column("id"), first, "id")
+		first.Order.Column = pq.Order.Column
+		q = database.Keyset(q.Where("enrollment.id IN (?)", picked), first, "enrollment.id")
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("listing enrollments: %w", err)
+	}
+	key := func(e *Enrollment) (any, ident.ID) { return e.QueueAt, e.ID }
+	switch pq.Order.Name {
+	case string(ByName):
+		key = func(e *Enrollment) (any, ident.ID) { return e.LegalNameFolded, e.ID }
+	case string(BySubmitted):
+		key = func(e *Enrollment) (any, ident.ID) { return e.submitted(), e.ID }
+	}
+	return page.Build(pq, rows, key, func(ctx context.Context) (int, error) {
+		q := f.narrow(db.Read().NewSelect().Model((*Enrollment)(nil)), s, now)
+		if statuses != nil {
+			q = q.Where("enrollment.status IN (?)", bun.List(statuses))
+		}
+		return database.CountCapped(ctx, db.Read(), q)
+	}), nil
+}
+
+// submitted is when an enrollment was submitted, or begun where it has not
+// been yet.
+func (e *Enrollment) submitted() time.Time {
+	if e.SubmittedAt != nil {
+		return *e.SubmittedAt
+	}
+	return e.CreatedAt
+}
+
+// running reads and holds the next enrollments whose clock runs, in the order
+// of their ids.
+func running(ctx context.Context, tx *database.Tx, after ident.ID, limit int) ([]*Enrollment, error) {
+	var rows []*Enrollment
+	err := tx.Lock(tx.NewSelect().Model(&rows).Where("enrollment.id > ?", after).Where("enrollment.status = ?", InReview).
+		OrderExpr("enrollment.id").Limit(int64(limit))).Scan(ctx)
+	return rows, err
+}
+
+// countRunning counts what running reads.
+func countRunning(ctx context.Context, idb bun.IDB) (int, error) {
+	n, err := idb.NewSelect().Model((*Enrollment)(nil)).Where("enrollment.status = ?", InReview).Count(ctx)
+	return int(n), err
+}
+
+// datesOfChecks gives the checks that wait for the operator the date that the
+// review has by now.
+func datesOfChecks(ctx context.Context, tx *database.Tx, e *Enrollment) error {
+	_, err := tx.NewUpdate().Model((*Check)(nil)).Set("due_at = ?", e.DueAt).Where("enrollment_id = ?", e.ID).Where("awaits = ?", Operator).Exec(ctx)
+	return err
+}
+
+// releaseChecks leaves the checks as they stand, and nobody has to act on them
+// any more.
+func releaseChecks(ctx context.Context, tx *database.Tx, e *Enrollment) error {
+	_, err := tx.NewUpdate().Model((*Check)(nil)).Set("awaits = ?", Nobody).Set("due_at = NULL").Where("enrollment_id = ?", e.ID).Exec(ctx)
+	return err
+}
+
+// moved says that the enrollment is not any more where the reviewer saw it.
+func moved() error { return fault.Conflict("enrollmentId", fault.CodeConflict) }
