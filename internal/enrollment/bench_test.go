@@ -83,7 +83,7 @@ func fillQueue(tb testing.TB, db *database.DB, n int) access.Actor {
 			"SELECT " + id("org") + ", 'INDIRECT_RESELLER', 'Company ' || i, 'company ' || i, 'c' || i || '.example', 'IT', 'en', " + at(0) + ", " + at(0) + " FROM n")
 		exec("INSERT INTO enrollment (id, organization_id, purpose, kind, status, country, tenant_domain, profile, legal_name_folded, created_by_id, assignee_id, clock, due_at, until_at, queue_at, agenda, touched_at, submitted_at, created_at, updated_at) " + with +
 			"SELECT " + id("enr") + ", " + id("org") + ", 'ADMISSION', CASE WHEN i % 9 = 0 THEN 'INDIRECT_PROVIDER' ELSE 'INDIRECT_RESELLER' END, " + status +
-			", CASE WHEN i / 7 % 2 = 0 THEN 'IT' ELSE 'DE' END, 'c' || i || '.example', " + json("{}") + ", substr('abcdefghij', i / 20 % 10 + 1, 1) || ' ' || " + scattered +
+			", CASE WHEN i / 7 % 2 = 0 THEN 'IT' ELSE 'DE' END, 'w' || i || '.example', " + json("{}") + ", substr('abcdefghij', i / 20 % 10 + 1, 1) || ' ' || " + scattered +
 			", '', CASE i / 3 % 10 WHEN 0 THEN '" + string(queueReviewer) + "' WHEN 1 THEN '" + string(queueReviewer) + "' WHEN 2 THEN 'usr_2' WHEN 3 THEN 'usr_3' WHEN 4 THEN 'usr_4' END, " +
 			json("{}") + ", CASE WHEN i % 20 < 10 THEN " + moment + " END, CASE WHEN i % 20 < 13 THEN " + moment + " END, CASE WHEN i % 20 < 13 THEN " + moment +
 			" ELSE " + at(far) + " END, " + json("[]") + ", " + at(0) + ", " + begun + ", " + begun + ", " + at(0) + " FROM n")
