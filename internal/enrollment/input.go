@@ -25,7 +25,6 @@ const (
 	CodeNotAppealable     = "NOT_APPEALABLE"
 	CodeKindNotOpen       = "KIND_NOT_OPEN"
 	CodeDomainPublic      = "DOMAIN_PUBLIC"
-	CodeResendLimit       = "RESEND_LIMIT"
 	CodeMembershipUnknown = "MEMBERSHIP_UNKNOWN"
 	CodeContactSuppressed = "RECIPIENT_SUPPRESSED"
 )

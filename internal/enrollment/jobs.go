@@ -118,7 +118,7 @@ func (s *Service) answerStart(ctx context.Context, tx *database.Tx, r *start) er
 		return err
 	}
 	d := mail.Draft{Key: "enrollment_start/" + string(r.ID), Template: templateStart, Locale: r.Locale, To: r.Email}
-	facts := map[string]string{"Name": r.FirstName + " " + r.LastName, "WorkAccount": address.Unicode(r.TenantDomain), "Operator": s.mailer.Operator()}
+	facts := map[string]string{"Name": r.FirstName + " " + r.LastName, "WorkAccount": address.Unicode(r.TenantDomain)}
 	if u != nil {
 		d.Template, d.Locale, d.To, d.OrganizationID = templateStartKnown, u.Locale, u.Email, u.OrganizationID
 		facts["Name"] = u.DisplayName()

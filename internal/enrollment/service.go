@@ -597,11 +597,14 @@ func (e *Enrollment) contact() person {
 // facts are what mails say of an enrollment; each template takes its own.
 func (s *Service) facts(e *Enrollment) map[string]string {
 	out := map[string]string{
-		"CompanyName": e.Company(), "WorkAccount": e.TenantDomain, "Country": e.Country, "Contact": e.contact().name, "ContactEmail": e.Profile.Contact.Email,
-		"ProgrammeID": e.ProgrammeID, "Reason": string(e.ReasonCode), "ReasonNote": e.ReasonNote, "Operator": s.mailer.Operator(),
+		"CompanyName": e.Company(), "WorkAccount": e.TenantDomain, "Country": e.Country, "Contact": e.contact().name, "ContactEmailAddress": e.Profile.Contact.Email,
+		"ProgrammeID": e.ProgrammeID, "ReasonNote": e.ReasonNote,
 	}
 	if e.Purpose == Change {
 		out["Change"] = "yes"
+	}
+	if e.ReasonCode != "" {
+		out["ReasonText"] = "REJECTED_" + string(e.ReasonCode)
 	}
 	for name, at := range map[string]*time.Time{"UntilAt": e.UntilAt, "PromisedAt": e.DueAt, "TargetAt": e.TargetAt, "ExpiresAt": e.LinkExpiresAt,
 		"SubmittedAt": e.SubmittedAt, "StartedAt": e.ConfirmedAt, "AppealUntil": e.AppealUntil, "AppealedAt": e.AppealedAt, "DisownedAt": e.DisownedAt} {
