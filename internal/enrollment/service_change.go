@@ -185,7 +185,7 @@ func (s *Service) begin(ctx context.Context, tx *database.Tx, actor access.Actor
 	case len(kinds) == 0:
 		return s.approve(ctx, tx, access.System("enrollment"), e, "")
 	}
-	if err := s.tell(ctx, tx, e, letter{template: templateConfirmed, step: "confirmed"}); err != nil {
+	if err := s.tell(ctx, tx, e, letter{template: templateChangeReceived, step: "received"}); err != nil {
 		return err
 	}
 	return s.recheck(ctx, tx, e)

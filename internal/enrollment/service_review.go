@@ -14,10 +14,11 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 )
 
-// Mail templates to the applicant's side that reviewers cause.
+// Mail templates to the applicant's side that reviewers and changes cause.
 const (
 	templateActionRequired = "enrollment_action_required"
 	templateApproved       = "enrollment_approved"
+	templateChangeReceived = "enrollment_change_received"
 	templateChangeApplied  = "enrollment_change_applied"
 )
 
