@@ -267,25 +267,28 @@ func TestNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	version := w.version("2026-07")
 	cases := map[string]struct {
 		own, foreign ident.ID
 		who          access.Actor
 	}{
-		"Organization":    {w.nordwind.OrganizationID, w.fabrikam.OrganizationID, gina},
-		"User":            {w.nordwind.admin.ID, w.fabrikam.admin.ID, gina},
-		"Session":         {session.ID, foreign.ID, gina},
-		"Partner":         {w.contoso.ID, w.fabrikam.ID, gina},
-		"Invitation":      {ours.InvitationID, theirs.InvitationID, gina},
-		"Partnership":     {ours.ID, theirs.ID, gina},
-		"Termination":     {end(ours, w.nordwind), end(theirs, w.fabrikam), gina},
-		"PartnershipLink": {link(w.nordwind), link(w.fabrikam), gina},
-		"Operation":       {op(w.nordwind), op(w.fabrikam), gina},
-		"AuditEvent":      {event(w.nordwind), event(w.fabrikam), gina},
-		"PersonalToken":   {token(w.nordwind), token(w.fabrikam), gina},
-		"AuditExport":     {export(w.nordwind), export(w.fabrikam), gina},
-		"Holiday":         {w.holiday(), "", gina}, // everybody's who is signed in
-		"File":            {upload(w.nordwind), upload(w.fabrikam), gina},
-		"MailMessage":     {is[ours.InvitationID].MessageID, "", otto},
+		"Organization":       {w.nordwind.OrganizationID, w.fabrikam.OrganizationID, gina},
+		"User":               {w.nordwind.admin.ID, w.fabrikam.admin.ID, gina},
+		"Session":            {session.ID, foreign.ID, gina},
+		"Partner":            {w.contoso.ID, w.fabrikam.ID, gina},
+		"Invitation":         {ours.InvitationID, theirs.InvitationID, gina},
+		"Partnership":        {ours.ID, theirs.ID, gina},
+		"Termination":        {end(ours, w.nordwind), end(theirs, w.fabrikam), gina},
+		"PartnershipLink":    {link(w.nordwind), link(w.fabrikam), gina},
+		"Operation":          {op(w.nordwind), op(w.fabrikam), gina},
+		"AuditEvent":         {event(w.nordwind), event(w.fabrikam), gina},
+		"PersonalToken":      {token(w.nordwind), token(w.fabrikam), gina},
+		"AuditExport":        {export(w.nordwind), export(w.fabrikam), gina},
+		"Holiday":            {w.holiday(), "", gina}, // everybody's who is signed in
+		"File":               {upload(w.nordwind), upload(w.fabrikam), gina},
+		"Agreement":          {version, "", gina}, // everybody's who may read it
+		"AgreementSignature": {w.signature(w.nordwind, version), w.signature(w.fabrikam, version), gina},
+		"MailMessage":        {is[ours.InvitationID].MessageID, "", otto},
 	}
 	for _, d := range schema.PossibleTypes["Node"] {
 		c, ok := cases[d.Name]

@@ -16,6 +16,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -24,6 +25,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/sla"
 )
 
 // Bounds of a loader: ids in one statement, and how long it waits for more.
@@ -31,6 +33,9 @@ const (
 	loaderCapacity = 250
 	loaderWait     = time.Millisecond
 )
+
+// theCalendar is the one key of the calendar that promises are counted on.
+const theCalendar ident.ID = "calendar"
 
 // fetch reads values by their keys inside the actor's scope; what is absent or
 // hidden is missing.
@@ -112,8 +117,15 @@ type loaders struct {
 	exports         *loader[*audit.Export]
 	files           *loader[*file.File]
 	mails           *loader[*mail.Message]
-	mailsAbout      *loader[[]*mail.Message] // by subject
-	mailEvents      *loader[[]*mail.Event]   // by message
+	enrollments     *loader[*enrollment.Enrollment]
+	checks          *loader[[]*enrollment.Check]    // by enrollment
+	questions       *loader[[]*enrollment.Question] // by enrollment
+	timelines       *loader[[]*enrollment.Entry]    // by enrollment
+	filesOf         *loader[[]*file.File]           // by subject
+	rules           *loader[*sla.Calendar]          // under theCalendar alone
+	mailsNamed      *loader[*mail.Message]          // for who has seen what names them
+	mailsAbout      *loader[[]*mail.Message]        // by subject
+	mailEvents      *loader[[]*mail.Event]          // by message
 }
 
 // guarded reads nothing for an actor who lacks the permission.
@@ -175,7 +187,17 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
 			return d.Mailer.FindMany(ctx, ids)
 		}),
-		// whoever asks for these two has seen the subject
+		enrollments: guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.ByIDs)),
+		checks:      guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Checks)),
+		questions:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Questions)),
+		timelines:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Timeline)),
+		filesOf:     guarded(a, access.PermViewerRead, scoped(a, d.Files.Of)),
+		rules: newLoader(func(ctx context.Context, ids []ident.ID) (map[ident.ID]*sla.Calendar, error) {
+			c, err := d.Calendars.Current(ctx, d.DB.Read())
+			return map[ident.ID]*sla.Calendar{theCalendar: c}, err
+		}),
+		// whoever asks for these three has seen the subject
+		mailsNamed: guarded(a, access.PermViewerRead, d.Mailer.FindMany),
 		mailsAbout: guarded(a, access.PermViewerRead, d.Mailer.BySubject),
 		mailEvents: guarded(a, access.PermViewerRead, d.Mailer.Events),
 	}
@@ -209,6 +231,7 @@ var nodeTypes = map[string]nodeType{
 	ident.Token:        {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
 	ident.Export:       {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
 	ident.File:         {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
+	ident.Enrollment:   {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
 	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 }
 

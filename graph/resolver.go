@@ -10,6 +10,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -26,6 +27,7 @@ type Deps struct {
 	Accounts     *account.Service
 	Calendars    *calendar.Service
 	Partners     *partner.Service
+	Enrollments  *enrollment.Service
 	Agreements   *agreement.Service
 	Invitations  *invitation.Service
 	Partnerships *partnership.Service

@@ -77,11 +77,11 @@ var (
 	fieldName = regexp.MustCompile(`^[a-z][a-zA-Z]+[0-9]*$`)
 	valueName = regexp.MustCompile(`^[A-Z][A-Z_]+$`)
 	predicate = regexp.MustCompile(`^(is|has|can|may|needs|requires|lacks)[A-Z]`)
-	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove)[A-Z][a-zA-Z]+$`)
+	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove|publish|sign|suspend|reinstate|close)[A-Z][a-zA-Z]+$`)
 )
 
 // Booleans of inputs that are orders, not states.
-var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "OperationFilter.all"}
+var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all"}
 
 // Inputs whose moments are bounds, not events.
 var bounds = []string{"AuditEventFilter.since", "AuditEventFilter.until", "MailMessageFilter.since", "MailMessageFilter.until"}

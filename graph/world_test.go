@@ -15,6 +15,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
@@ -88,6 +89,7 @@ func newWorld(t testing.TB) *world {
 	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
 	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendar.New(db, nil), Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Files: file.New(db), Log: log,
+		Agreements:   agreement.New(db, accounts, partners, mailer, nil),
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ CREATE TABLE agreement (
   id {{.Text}} PRIMARY KEY,
   number text NOT NULL,
   content_hash text NOT NULL,
-  sign_by {{.Time}} NOT NULL,
+  due_at {{.Time}} NOT NULL,
   published_by_id text NOT NULL,
   published_at {{.Time}} NOT NULL,
   next_action_at {{.Time}}

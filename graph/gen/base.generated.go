@@ -21,6 +21,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -50,6 +51,26 @@ type MutationResolver interface {
 	SetCalendar(ctx context.Context, input calendar.SetInput) (*SetCalendarPayload, error)
 	AddHoliday(ctx context.Context, input calendar.AddHolidayInput) (*AddHolidayPayload, error)
 	RemoveHoliday(ctx context.Context, input calendar.RemoveHolidayInput) (*RemoveHolidayPayload, error)
+	StartEnrollment(ctx context.Context, input enrollment.StartInput) (*StartEnrollmentPayload, error)
+	BeginEnrollment(ctx context.Context, input enrollment.BeginInput) (*BeginEnrollmentPayload, error)
+	SaveEnrollment(ctx context.Context, input SaveEnrollmentInput) (*SaveEnrollmentPayload, error)
+	ProveMembership(ctx context.Context, input ProveMembershipInput) (*ProveMembershipPayload, error)
+	SelectProgrammeID(ctx context.Context, input enrollment.SelectProgrammeIDInput) (*SelectProgrammeIDPayload, error)
+	SubmitEnrollment(ctx context.Context, input enrollment.SubmitInput) (*SubmitEnrollmentPayload, error)
+	ResendVerification(ctx context.Context, input enrollment.ResendInput) (*ResendVerificationPayload, error)
+	WithdrawEnrollment(ctx context.Context, input enrollment.WithdrawInput) (*WithdrawEnrollmentPayload, error)
+	AnswerEnrollmentQuestion(ctx context.Context, input AnswerEnrollmentQuestionInput) (*AnswerEnrollmentQuestionPayload, error)
+	AppealEnrollment(ctx context.Context, input enrollment.AppealInput) (*AppealEnrollmentPayload, error)
+	RequestProfileChange(ctx context.Context, input RequestProfileChangeInput) (*RequestProfileChangePayload, error)
+	UpdateSupportProfile(ctx context.Context, input partner.UpdateSupportInput) (*UpdateSupportProfilePayload, error)
+	AssignEnrollment(ctx context.Context, input enrollment.AssignInput) (*AssignEnrollmentPayload, error)
+	AskEnrollmentQuestion(ctx context.Context, input enrollment.AskInput) (*AskEnrollmentQuestionPayload, error)
+	DecideEnrollmentCheck(ctx context.Context, input enrollment.DecideCheckInput) (*DecideEnrollmentCheckPayload, error)
+	ApproveEnrollment(ctx context.Context, input enrollment.ApproveInput) (*ApproveEnrollmentPayload, error)
+	RejectEnrollment(ctx context.Context, input enrollment.RejectInput) (*RejectEnrollmentPayload, error)
+	UnfreezeEnrollment(ctx context.Context, input enrollment.UnfreezeInput) (*UnfreezeEnrollmentPayload, error)
+	PromoteEnrollment(ctx context.Context, input enrollment.PromoteInput) (*PromoteEnrollmentPayload, error)
+	AddEnrollmentNote(ctx context.Context, input enrollment.AddNoteInput) (*AddEnrollmentNotePayload, error)
 	ResendInvitation(ctx context.Context, input invitation.ResendInput) (*ResendInvitationPayload, error)
 	RevokeInvitation(ctx context.Context, input invitation.RevokeInput) (*RevokeInvitationPayload, error)
 	LiftMailSuppression(ctx context.Context, input invitation.LiftSuppressionInput) (*LiftMailSuppressionPayload, error)
@@ -82,11 +103,14 @@ type QueryResolver interface {
 	Viewer(ctx context.Context) (*access.Actor, error)
 	Organization(ctx context.Context, id ident.ID) (*account.Organization, error)
 	Users(ctx context.Context, first *int, after *string, last *int, before *string, filter *account.UserFilter, orderBy *account.UserOrder) (*page.Connection[*account.User], error)
-	Agreements(ctx context.Context, first *int, after *string, last *int, before *string) (*page.Connection[*agreement.Agreement], error)
+	Agreements(ctx context.Context, first *int, after *string, last *int, before *string, filter *agreement.Filter) (*page.Connection[*agreement.Agreement], error)
 	AgreementSignatures(ctx context.Context, first *int, after *string, last *int, before *string, filter *agreement.SignatureFilter) (*page.Connection[*agreement.Signature], error)
 	AgreementStatus(ctx context.Context, partnerID *ident.ID) (*agreement.Status, error)
 	AuditEvents(ctx context.Context, first *int, after *string, last *int, before *string, filter *audit.Filter) (*page.Connection[*audit.Event], error)
 	Calendar(ctx context.Context) (*calendar.Calendar, error)
+	EnrollmentRequirements(ctx context.Context, country string, kind access.Kind) (*enrollment.Requirements, error)
+	CurrentEnrollment(ctx context.Context) (*enrollment.Enrollment, error)
+	Enrollments(ctx context.Context, first *int, after *string, last *int, before *string, filter *enrollment.Filter, orderBy *enrollment.Order) (*page.Connection[*enrollment.Enrollment], error)
 	Invitations(ctx context.Context, first *int, after *string, last *int, before *string, filter *invitation.Filter, orderBy *invitation.Order) (*page.Connection[*invitation.Invitation], error)
 	ReceivedInvitations(ctx context.Context) ([]*invitation.Invitation, error)
 	MailMessages(ctx context.Context, first *int, after *string, last *int, before *string, filter *mail.Filter) (*page.Connection[*mail.Message], error)
@@ -110,6 +134,20 @@ type QueryResolver interface {
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_Mutation_addEnrollmentNote_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.AddNoteInput, error) {
+			return ec.unmarshalNAddEnrollmentNoteInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐAddNoteInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_addHoliday_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -124,12 +162,96 @@ func (ec *executionContext) field_Mutation_addHoliday_args(ctx context.Context, 
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_answerEnrollmentQuestion_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (AnswerEnrollmentQuestionInput, error) {
+			return ec.unmarshalNAnswerEnrollmentQuestionInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAnswerEnrollmentQuestionInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_appealEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.AppealInput, error) {
+			return ec.unmarshalNAppealEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐAppealInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_approveEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.ApproveInput, error) {
+			return ec.unmarshalNApproveEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐApproveInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_askEnrollmentQuestion_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.AskInput, error) {
+			return ec.unmarshalNAskEnrollmentQuestionInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐAskInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_assignEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.AssignInput, error) {
+			return ec.unmarshalNAssignEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐAssignInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_authorizeProvider_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (partnership.AcceptInput, error) {
 			return ec.unmarshalNAuthorizeProviderInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐAcceptInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_beginEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.BeginInput, error) {
+			return ec.unmarshalNBeginEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐBeginInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -186,6 +308,20 @@ func (ec *executionContext) field_Mutation_createPersonalToken_args(ctx context.
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (account.CreateTokenInput, error) {
 			return ec.unmarshalNCreatePersonalTokenInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccountᚐCreateTokenInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_decideEnrollmentCheck_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.DecideCheckInput, error) {
+			return ec.unmarshalNDecideEnrollmentCheckInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐDecideCheckInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -348,6 +484,34 @@ func (ec *executionContext) field_Mutation_liftMailSuppression_args(ctx context.
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_promoteEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.PromoteInput, error) {
+			return ec.unmarshalNPromoteEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐPromoteInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_proveMembership_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ProveMembershipInput, error) {
+			return ec.unmarshalNProveMembershipInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐProveMembershipInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_publishAgreement_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -396,6 +560,20 @@ func (ec *executionContext) field_Mutation_reinstatePartner_args(ctx context.Con
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (partner.ReinstateInput, error) {
 			return ec.unmarshalNReinstatePartnerInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐReinstateInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_rejectEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.RejectInput, error) {
+			return ec.unmarshalNRejectEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐRejectInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -460,6 +638,20 @@ func (ec *executionContext) field_Mutation_requestPartnerships_args(ctx context.
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_requestProfileChange_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (RequestProfileChangeInput, error) {
+			return ec.unmarshalNRequestProfileChangeInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐRequestProfileChangeInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_requestTermination_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -494,6 +686,20 @@ func (ec *executionContext) field_Mutation_resendUserInvitation_args(ctx context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (ResendUserInvitationInput, error) {
 			return ec.unmarshalNResendUserInvitationInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐResendUserInvitationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_resendVerification_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.ResendInput, error) {
+			return ec.unmarshalNResendVerificationInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐResendInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -558,6 +764,34 @@ func (ec *executionContext) field_Mutation_rotatePartnershipLink_args(ctx contex
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_saveEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (SaveEnrollmentInput, error) {
+			return ec.unmarshalNSaveEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐSaveEnrollmentInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_selectProgrammeId_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.SelectProgrammeIDInput, error) {
+			return ec.unmarshalNSelectProgrammeIdInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐSelectProgrammeIDInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_setCalendar_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -614,12 +848,54 @@ func (ec *executionContext) field_Mutation_signAgreement_args(ctx context.Contex
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_startEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.StartInput, error) {
+			return ec.unmarshalNStartEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐStartInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_submitEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.SubmitInput, error) {
+			return ec.unmarshalNSubmitEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐSubmitInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_suspendPartner_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (partner.SuspendInput, error) {
 			return ec.unmarshalNSuspendPartnerInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐSuspendInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_unfreezeEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.UnfreezeInput, error) {
+			return ec.unmarshalNUnfreezeEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐUnfreezeInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -642,12 +918,40 @@ func (ec *executionContext) field_Mutation_updateProfile_args(ctx context.Contex
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_updateSupportProfile_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (partner.UpdateSupportInput, error) {
+			return ec.unmarshalNUpdateSupportProfileInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐUpdateSupportInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_withdrawAdminAccess_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (partnership.WithdrawAdminAccessInput, error) {
 			return ec.unmarshalNWithdrawAdminAccessInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐWithdrawAdminAccessInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_withdrawEnrollment_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (enrollment.WithdrawInput, error) {
+			return ec.unmarshalNWithdrawEnrollmentInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐWithdrawInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -779,6 +1083,14 @@ func (ec *executionContext) field_Query_agreements_args(ctx context.Context, raw
 		return nil, err
 	}
 	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*agreement.Filter, error) {
+			return ec.unmarshalOAgreementFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋagreementᚐFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
 	return args, nil
 }
 
@@ -839,6 +1151,82 @@ func (ec *executionContext) field_Query_country_args(ctx context.Context, rawArg
 		return nil, err
 	}
 	args["code"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_enrollmentRequirements_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "country",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["country"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "kind",
+		func(ctx context.Context, v any) (access.Kind, error) {
+			return ec.unmarshalNPartyKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccessᚐKind(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["kind"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_enrollments_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*enrollment.Filter, error) {
+			return ec.unmarshalOEnrollmentFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*enrollment.Order, error) {
+			return ec.unmarshalOEnrollmentOrder2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
 	return args, nil
 }
 
@@ -2160,6 +2548,886 @@ func (ec *executionContext) fieldContext_Mutation_removeHoliday(ctx context.Cont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_removeHoliday_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_startEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_startEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().StartEnrollment(ctx, fc.Args["input"].(enrollment.StartInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *StartEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNStartEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐStartEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_startEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StartEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_startEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_beginEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_beginEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().BeginEnrollment(ctx, fc.Args["input"].(enrollment.BeginInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BeginEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNBeginEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐBeginEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_beginEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BeginEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_beginEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_saveEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_saveEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SaveEnrollment(ctx, fc.Args["input"].(SaveEnrollmentInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *SaveEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNSaveEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐSaveEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_saveEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SaveEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_saveEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_proveMembership(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_proveMembership(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ProveMembership(ctx, fc.Args["input"].(ProveMembershipInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ProveMembershipPayload) graphql.Marshaler {
+			return ec.marshalNProveMembershipPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐProveMembershipPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_proveMembership(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ProveMembershipPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_proveMembership_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_selectProgrammeId(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_selectProgrammeId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SelectProgrammeID(ctx, fc.Args["input"].(enrollment.SelectProgrammeIDInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *SelectProgrammeIDPayload) graphql.Marshaler {
+			return ec.marshalNSelectProgrammeIdPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐSelectProgrammeIDPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_selectProgrammeId(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SelectProgrammeIdPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_selectProgrammeId_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_submitEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_submitEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SubmitEnrollment(ctx, fc.Args["input"].(enrollment.SubmitInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *SubmitEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNSubmitEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐSubmitEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_submitEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SubmitEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_submitEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_resendVerification(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_resendVerification(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ResendVerification(ctx, fc.Args["input"].(enrollment.ResendInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ResendVerificationPayload) graphql.Marshaler {
+			return ec.marshalNResendVerificationPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐResendVerificationPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_resendVerification(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ResendVerificationPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_resendVerification_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_withdrawEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_withdrawEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().WithdrawEnrollment(ctx, fc.Args["input"].(enrollment.WithdrawInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *WithdrawEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNWithdrawEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐWithdrawEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_withdrawEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_WithdrawEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_withdrawEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_answerEnrollmentQuestion(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_answerEnrollmentQuestion(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AnswerEnrollmentQuestion(ctx, fc.Args["input"].(AnswerEnrollmentQuestionInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AnswerEnrollmentQuestionPayload) graphql.Marshaler {
+			return ec.marshalNAnswerEnrollmentQuestionPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAnswerEnrollmentQuestionPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_answerEnrollmentQuestion(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AnswerEnrollmentQuestionPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_answerEnrollmentQuestion_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_appealEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_appealEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AppealEnrollment(ctx, fc.Args["input"].(enrollment.AppealInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AppealEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNAppealEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAppealEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_appealEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AppealEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_appealEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_requestProfileChange(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_requestProfileChange(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RequestProfileChange(ctx, fc.Args["input"].(RequestProfileChangeInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *RequestProfileChangePayload) graphql.Marshaler {
+			return ec.marshalNRequestProfileChangePayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐRequestProfileChangePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_requestProfileChange(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RequestProfileChangePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_requestProfileChange_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_updateSupportProfile(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateSupportProfile(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateSupportProfile(ctx, fc.Args["input"].(partner.UpdateSupportInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *UpdateSupportProfilePayload) graphql.Marshaler {
+			return ec.marshalNUpdateSupportProfilePayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐUpdateSupportProfilePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateSupportProfile(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UpdateSupportProfilePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateSupportProfile_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_assignEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_assignEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AssignEnrollment(ctx, fc.Args["input"].(enrollment.AssignInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AssignEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNAssignEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAssignEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_assignEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssignEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_assignEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_askEnrollmentQuestion(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_askEnrollmentQuestion(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AskEnrollmentQuestion(ctx, fc.Args["input"].(enrollment.AskInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AskEnrollmentQuestionPayload) graphql.Marshaler {
+			return ec.marshalNAskEnrollmentQuestionPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAskEnrollmentQuestionPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_askEnrollmentQuestion(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AskEnrollmentQuestionPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_askEnrollmentQuestion_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_decideEnrollmentCheck(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_decideEnrollmentCheck(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DecideEnrollmentCheck(ctx, fc.Args["input"].(enrollment.DecideCheckInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *DecideEnrollmentCheckPayload) graphql.Marshaler {
+			return ec.marshalNDecideEnrollmentCheckPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐDecideEnrollmentCheckPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_decideEnrollmentCheck(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DecideEnrollmentCheckPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_decideEnrollmentCheck_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_approveEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_approveEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ApproveEnrollment(ctx, fc.Args["input"].(enrollment.ApproveInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ApproveEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNApproveEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐApproveEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_approveEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApproveEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_approveEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_rejectEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_rejectEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RejectEnrollment(ctx, fc.Args["input"].(enrollment.RejectInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *RejectEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNRejectEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐRejectEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_rejectEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RejectEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_rejectEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_unfreezeEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_unfreezeEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UnfreezeEnrollment(ctx, fc.Args["input"].(enrollment.UnfreezeInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *UnfreezeEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNUnfreezeEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐUnfreezeEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_unfreezeEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UnfreezeEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_unfreezeEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_promoteEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_promoteEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().PromoteEnrollment(ctx, fc.Args["input"].(enrollment.PromoteInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PromoteEnrollmentPayload) graphql.Marshaler {
+			return ec.marshalNPromoteEnrollmentPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐPromoteEnrollmentPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_promoteEnrollment(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PromoteEnrollmentPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_promoteEnrollment_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_addEnrollmentNote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_addEnrollmentNote(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AddEnrollmentNote(ctx, fc.Args["input"].(enrollment.AddNoteInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AddEnrollmentNotePayload) graphql.Marshaler {
+			return ec.marshalNAddEnrollmentNotePayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAddEnrollmentNotePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_addEnrollmentNote(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AddEnrollmentNotePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_addEnrollmentNote_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -3576,7 +4844,7 @@ func (ec *executionContext) _Query_agreements(ctx context.Context, field graphql
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Agreements(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+			return ec.Resolvers.Query().Agreements(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*agreement.Filter))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *page.Connection[*agreement.Agreement]) graphql.Marshaler {
@@ -3770,6 +5038,126 @@ func (ec *executionContext) fieldContext_Query_calendar(_ context.Context, field
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Calendar(ctx, field)
 		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_enrollmentRequirements(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_enrollmentRequirements(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().EnrollmentRequirements(ctx, fc.Args["country"].(string), fc.Args["kind"].(access.Kind))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *enrollment.Requirements) graphql.Marshaler {
+			return ec.marshalOEnrollmentRequirements2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐRequirements(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_enrollmentRequirements(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EnrollmentRequirements(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_enrollmentRequirements_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_currentEnrollment(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_currentEnrollment(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().CurrentEnrollment(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *enrollment.Enrollment) graphql.Marshaler {
+			return ec.marshalOEnrollment2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐEnrollment(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_currentEnrollment(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Enrollment(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_enrollments(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_enrollments(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Enrollments(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*enrollment.Filter), fc.Args["orderBy"].(*enrollment.Order))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *page.Connection[*enrollment.Enrollment]) graphql.Marshaler {
+			return ec.marshalNEnrollmentConnection2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpageᚐConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_enrollments(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_EnrollmentConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_enrollments_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
 	}
 	return fc, nil
 }
@@ -4665,6 +6053,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._File(ctx, sel, obj)
+	case enrollment.Enrollment:
+		return ec._Enrollment(ctx, sel, &obj)
+	case *enrollment.Enrollment:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Enrollment(ctx, sel, obj)
 	case audit.Export:
 		return ec._AuditExport(ctx, sel, &obj)
 	case *audit.Export:
@@ -4713,6 +6108,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._WithdrawTerminationError(ctx, sel, obj)
+	case model.WithdrawEnrollmentError:
+		return ec._WithdrawEnrollmentError(ctx, sel, &obj)
+	case *model.WithdrawEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._WithdrawEnrollmentError(ctx, sel, obj)
 	case model.WithdrawAdminAccessError:
 		return ec._WithdrawAdminAccessError(ctx, sel, &obj)
 	case *model.WithdrawAdminAccessError:
@@ -4720,6 +6122,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._WithdrawAdminAccessError(ctx, sel, obj)
+	case model.UpdateSupportProfileError:
+		return ec._UpdateSupportProfileError(ctx, sel, &obj)
+	case *model.UpdateSupportProfileError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._UpdateSupportProfileError(ctx, sel, obj)
 	case model.UpdateProfileError:
 		return ec._UpdateProfileError(ctx, sel, &obj)
 	case *model.UpdateProfileError:
@@ -4727,6 +6136,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._UpdateProfileError(ctx, sel, obj)
+	case model.UnfreezeEnrollmentError:
+		return ec._UnfreezeEnrollmentError(ctx, sel, &obj)
+	case *model.UnfreezeEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._UnfreezeEnrollmentError(ctx, sel, obj)
 	case model.SuspendPartnerError:
 		return ec._SuspendPartnerError(ctx, sel, &obj)
 	case *model.SuspendPartnerError:
@@ -4734,6 +6150,20 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._SuspendPartnerError(ctx, sel, obj)
+	case model.SubmitEnrollmentError:
+		return ec._SubmitEnrollmentError(ctx, sel, &obj)
+	case *model.SubmitEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SubmitEnrollmentError(ctx, sel, obj)
+	case model.StartEnrollmentError:
+		return ec._StartEnrollmentError(ctx, sel, &obj)
+	case *model.StartEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._StartEnrollmentError(ctx, sel, obj)
 	case model.SignAgreementError:
 		return ec._SignAgreementError(ctx, sel, &obj)
 	case *model.SignAgreementError:
@@ -4762,6 +6192,20 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._SetCalendarError(ctx, sel, obj)
+	case model.SelectProgrammeIdError:
+		return ec._SelectProgrammeIdError(ctx, sel, &obj)
+	case *model.SelectProgrammeIdError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SelectProgrammeIdError(ctx, sel, obj)
+	case model.SaveEnrollmentError:
+		return ec._SaveEnrollmentError(ctx, sel, &obj)
+	case *model.SaveEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SaveEnrollmentError(ctx, sel, obj)
 	case model.RotatePartnershipLinkError:
 		return ec._RotatePartnershipLinkError(ctx, sel, &obj)
 	case *model.RotatePartnershipLinkError:
@@ -4790,6 +6234,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._RetryOperationError(ctx, sel, obj)
+	case model.ResendVerificationError:
+		return ec._ResendVerificationError(ctx, sel, &obj)
+	case *model.ResendVerificationError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ResendVerificationError(ctx, sel, obj)
 	case model.ResendUserInvitationError:
 		return ec._ResendUserInvitationError(ctx, sel, &obj)
 	case *model.ResendUserInvitationError:
@@ -4811,6 +6262,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._RequestTerminationError(ctx, sel, obj)
+	case model.RequestProfileChangeError:
+		return ec._RequestProfileChangeError(ctx, sel, &obj)
+	case *model.RequestProfileChangeError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._RequestProfileChangeError(ctx, sel, obj)
 	case model.RequestPartnershipsError:
 		return ec._RequestPartnershipsError(ctx, sel, &obj)
 	case *model.RequestPartnershipsError:
@@ -4839,6 +6297,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._RemoveHolidayError(ctx, sel, obj)
+	case model.RejectEnrollmentError:
+		return ec._RejectEnrollmentError(ctx, sel, &obj)
+	case *model.RejectEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._RejectEnrollmentError(ctx, sel, obj)
 	case model.ReinstatePartnerError:
 		return ec._ReinstatePartnerError(ctx, sel, &obj)
 	case *model.ReinstatePartnerError:
@@ -4867,6 +6332,20 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._PublishAgreementError(ctx, sel, obj)
+	case model.ProveMembershipError:
+		return ec._ProveMembershipError(ctx, sel, &obj)
+	case *model.ProveMembershipError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ProveMembershipError(ctx, sel, obj)
+	case model.PromoteEnrollmentError:
+		return ec._PromoteEnrollmentError(ctx, sel, &obj)
+	case *model.PromoteEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PromoteEnrollmentError(ctx, sel, obj)
 	case model.LiftMailSuppressionError:
 		return ec._LiftMailSuppressionError(ctx, sel, &obj)
 	case *model.LiftMailSuppressionError:
@@ -4944,6 +6423,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._DeclareAffiliatesError(ctx, sel, obj)
+	case model.DecideEnrollmentCheckError:
+		return ec._DecideEnrollmentCheckError(ctx, sel, &obj)
+	case *model.DecideEnrollmentCheckError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._DecideEnrollmentCheckError(ctx, sel, obj)
 	case model.CreatePersonalTokenError:
 		return ec._CreatePersonalTokenError(ctx, sel, &obj)
 	case *model.CreatePersonalTokenError:
@@ -4972,6 +6458,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._CancelOperationError(ctx, sel, obj)
+	case model.BeginEnrollmentError:
+		return ec._BeginEnrollmentError(ctx, sel, &obj)
+	case *model.BeginEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._BeginEnrollmentError(ctx, sel, obj)
 	case model.AuthorizeProviderError:
 		return ec._AuthorizeProviderError(ctx, sel, &obj)
 	case *model.AuthorizeProviderError:
@@ -4979,6 +6472,41 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._AuthorizeProviderError(ctx, sel, obj)
+	case model.AssignEnrollmentError:
+		return ec._AssignEnrollmentError(ctx, sel, &obj)
+	case *model.AssignEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AssignEnrollmentError(ctx, sel, obj)
+	case model.AskEnrollmentQuestionError:
+		return ec._AskEnrollmentQuestionError(ctx, sel, &obj)
+	case *model.AskEnrollmentQuestionError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AskEnrollmentQuestionError(ctx, sel, obj)
+	case model.ApproveEnrollmentError:
+		return ec._ApproveEnrollmentError(ctx, sel, &obj)
+	case *model.ApproveEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ApproveEnrollmentError(ctx, sel, obj)
+	case model.AppealEnrollmentError:
+		return ec._AppealEnrollmentError(ctx, sel, &obj)
+	case *model.AppealEnrollmentError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AppealEnrollmentError(ctx, sel, obj)
+	case model.AnswerEnrollmentQuestionError:
+		return ec._AnswerEnrollmentQuestionError(ctx, sel, &obj)
+	case *model.AnswerEnrollmentQuestionError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AnswerEnrollmentQuestionError(ctx, sel, obj)
 	case model.AddHolidayError:
 		return ec._AddHolidayError(ctx, sel, &obj)
 	case *model.AddHolidayError:
@@ -4986,6 +6514,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._AddHolidayError(ctx, sel, obj)
+	case model.AddEnrollmentNoteError:
+		return ec._AddEnrollmentNoteError(ctx, sel, &obj)
+	case *model.AddEnrollmentNoteError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AddEnrollmentNoteError(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj
@@ -5163,6 +6698,146 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "removeHoliday":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_removeHoliday(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "startEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_startEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "beginEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_beginEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "saveEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_saveEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proveMembership":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_proveMembership(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "selectProgrammeId":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_selectProgrammeId(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "submitEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_submitEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "resendVerification":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_resendVerification(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "withdrawEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_withdrawEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "answerEnrollmentQuestion":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_answerEnrollmentQuestion(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "appealEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_appealEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "requestProfileChange":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_requestProfileChange(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updateSupportProfile":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateSupportProfile(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "assignEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_assignEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "askEnrollmentQuestion":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_askEnrollmentQuestion(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "decideEnrollmentCheck":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_decideEnrollmentCheck(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "approveEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_approveEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "rejectEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_rejectEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "unfreezeEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_unfreezeEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "promoteEnrollment":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_promoteEnrollment(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "addEnrollmentNote":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_addEnrollmentNote(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -5644,6 +7319,72 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 					}
 				}()
 				res = ec._Query_calendar(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "enrollmentRequirements":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_enrollmentRequirements(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "currentEnrollment":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_currentEnrollment(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "enrollments":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_enrollments(ctx, field)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}

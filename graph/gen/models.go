@@ -3,18 +3,29 @@
 package gen
 
 import (
+	"github.com/99designs/gqlgen/graphql"
+
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 )
+
+// What writing a note gave.
+type AddEnrollmentNotePayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AddEnrollmentNoteError `json:"userErrors"`
+}
 
 // What adding a holiday gave.
 type AddHolidayPayload struct {
@@ -26,12 +37,80 @@ type AddHolidayPayload struct {
 	UserErrors []*model.AddHolidayError `json:"userErrors"`
 }
 
+// The answer to the open question.
+type AnswerEnrollmentQuestionInput struct {
+	// The id of the enrollment.
+	EnrollmentID ident.ID `json:"enrollmentId"`
+	// Refuses with `CONFLICT` where the enrollment has changed since this version.
+	ExpectedVersion *int `json:"expectedVersion"`
+	// The answer, 1 to 2,000 characters.
+	Text string `json:"text"`
+	// The ids of uploaded files, at most 10.
+	FileIds []ident.ID `json:"fileIds"`
+	// Corrects the legal profile.
+	Legal *LegalProfileInput `json:"legal"`
+	// Corrects the primary contact; another address has to be confirmed anew.
+	Contact *PrimaryContactInput `json:"contact"`
+	// Corrects the support profile.
+	Support *SupportProfileInput `json:"support"`
+	// 1 to 128 characters; the same key again within 48 hours gives the first result.
+	IdempotencyKey *string `json:"idempotencyKey"`
+}
+
+// What answering gave.
+type AnswerEnrollmentQuestionPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AnswerEnrollmentQuestionError `json:"userErrors"`
+}
+
+// What appealing gave.
+type AppealEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AppealEnrollmentError `json:"userErrors"`
+}
+
+// What approving gave.
+type ApproveEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ApproveEnrollmentError `json:"userErrors"`
+}
+
+// What asking gave.
+type AskEnrollmentQuestionPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AskEnrollmentQuestionError `json:"userErrors"`
+}
+
+// What assigning gave.
+type AssignEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssignEnrollmentError `json:"userErrors"`
+}
+
 // What authorizing a provider gave.
 type AuthorizeProviderPayload struct {
 	// The partnership; null exactly when there are errors.
 	Partnership *partnership.Partnership `json:"partnership"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.AuthorizeProviderError `json:"userErrors"`
+}
+
+// What beginning anew gave.
+type BeginEnrollmentPayload struct {
+	// The new draft; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.BeginEnrollmentError `json:"userErrors"`
 }
 
 // Which operation to call off.
@@ -74,6 +153,14 @@ type CreatePersonalTokenPayload struct {
 	IsAlreadyShown *bool `json:"isAlreadyShown"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.CreatePersonalTokenError `json:"userErrors"`
+}
+
+// What deciding a check gave.
+type DecideEnrollmentCheckPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.DecideEnrollmentCheckError `json:"userErrors"`
 }
 
 // What declaring affiliates gave.
@@ -164,6 +251,16 @@ type EndUserSessionsPayload struct {
 	UserErrors []*model.EndUserSessionsError `json:"userErrors"`
 }
 
+// One thing that submitting still needs.
+type EnrollmentProblem struct {
+	// What is wrong, in the viewer's language.
+	Message string `json:"message"`
+	// The way to the field, such as `["input", "legal", "address", "city"]`.
+	Path []string `json:"path"`
+	// The stable code, as `SubmitEnrollmentErrorCode` explains it.
+	Code string `json:"code"`
+}
+
 // Which events to export.
 type ExportAuditEventsInput struct {
 	// Narrows what is exported; all that the viewer may read without it.
@@ -206,6 +303,18 @@ type KeepInvitationWaitingPayload struct {
 	UserErrors []*model.KeepInvitationWaitingError `json:"userErrors"`
 }
 
+// Changes the legal profile; absent fields stay, null clears.
+type LegalProfileInput struct {
+	// The legal business name, 2 to 100 characters, as registered.
+	Name graphql.Omittable[*string] `json:"name"`
+	// The registration ID; mandatory in the countries that ask for it.
+	RegistrationID graphql.Omittable[*string] `json:"registrationId"`
+	// The website, beginning with http:// or https://.
+	Website graphql.Omittable[*string] `json:"website"`
+	// The address of the legal business location; its country is the organization's.
+	Address *PostalAddressInput `json:"address"`
+}
+
 // What lifting gave.
 type LiftMailSuppressionPayload struct {
 	// The address as it is written; null exactly when there are errors.
@@ -227,6 +336,58 @@ type PartnershipRequestDraftProblem struct {
 	Path []string `json:"path"`
 	// The stable code, as `RequestPartnershipErrorCode` explains it.
 	Code string `json:"code"`
+}
+
+// Changes an address; absent fields stay, null clears.
+type PostalAddressInput struct {
+	// Street and number, 1 to 200 characters.
+	Line1 graphql.Omittable[*string] `json:"line1"`
+	// More of it, at most 200 characters.
+	Line2 graphql.Omittable[*string] `json:"line2"`
+	// The city, 1 to 100 characters.
+	City graphql.Omittable[*string] `json:"city"`
+	// The postal code.
+	PostalCode graphql.Omittable[*string] `json:"postalCode"`
+	// The code or English name of the state, where the country has a list.
+	State graphql.Omittable[*string] `json:"state"`
+}
+
+// Changes the primary contact; absent fields stay, null clears.
+type PrimaryContactInput struct {
+	// The first name, 1 to 50 characters.
+	FirstName graphql.Omittable[*string] `json:"firstName"`
+	// The last name, 1 to 50 characters.
+	LastName graphql.Omittable[*string] `json:"lastName"`
+	// The address, of the company itself: no webmail, disposable or role mailbox.
+	Email graphql.Omittable[*string] `json:"email"`
+	// The telephone number.
+	Phone graphql.Omittable[*string] `json:"phone"`
+}
+
+// What promoting gave.
+type PromoteEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.PromoteEnrollmentError `json:"userErrors"`
+}
+
+// User name and password of a membership.
+type ProveMembershipInput struct {
+	// The id of the enrollment.
+	EnrollmentID ident.ID `json:"enrollmentId"`
+	// The membership's user name.
+	UserName string `json:"userName"`
+	// The membership's password; it is kept nowhere.
+	Password string `json:"password"`
+}
+
+// What proving a membership gave.
+type ProveMembershipPayload struct {
+	// The programme IDs of the membership, at most 100; null exactly when there are errors.
+	Choices []*enrollment.MembershipChoice `json:"choices"`
+	// Why nothing was proved; empty on success.
+	UserErrors []*model.ProveMembershipError `json:"userErrors"`
 }
 
 // What publishing a version gave.
@@ -265,6 +426,14 @@ type ReinstatePartnerPayload struct {
 	Partner *partner.Partner `json:"partner"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ReinstatePartnerError `json:"userErrors"`
+}
+
+// What rejecting gave.
+type RejectEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RejectEnrollmentError `json:"userErrors"`
 }
 
 // What removing a holiday gave.
@@ -309,6 +478,24 @@ type RequestPartnershipsPayload struct {
 	UserErrors []*model.RequestPartnershipsError `json:"userErrors"`
 }
 
+// What to change of a verified profile.
+type RequestProfileChangeInput struct {
+	// Changes the legal profile.
+	Legal *LegalProfileInput `json:"legal"`
+	// Changes the primary contact.
+	Contact *PrimaryContactInput `json:"contact"`
+	// 1 to 128 characters; the same key again within 48 hours gives the first result.
+	IdempotencyKey *string `json:"idempotencyKey"`
+}
+
+// What asking for a change gave.
+type RequestProfileChangePayload struct {
+	// The enrollment that checks the change; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RequestProfileChangeError `json:"userErrors"`
+}
+
 // What asking to end a partnership gave.
 type RequestTerminationPayload struct {
 	// The request; null exactly when there are errors.
@@ -341,6 +528,16 @@ type ResendUserInvitationPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ResendUserInvitationError `json:"userErrors"`
+}
+
+// What sending a new link gave.
+type ResendVerificationPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// The mail under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ResendVerificationError `json:"userErrors"`
 }
 
 // Which operation to start again.
@@ -387,6 +584,36 @@ type RotatePartnershipLinkPayload struct {
 	UserErrors []*model.RotatePartnershipLinkError `json:"userErrors"`
 }
 
+// What to save of a draft.
+type SaveEnrollmentInput struct {
+	// The id of the enrollment.
+	EnrollmentID ident.ID `json:"enrollmentId"`
+	// Refuses with `CONFLICT` where the enrollment has changed since this version.
+	ExpectedVersion *int `json:"expectedVersion"`
+	// Changes the legal profile.
+	Legal *LegalProfileInput `json:"legal"`
+	// Changes the primary contact.
+	Contact *PrimaryContactInput `json:"contact"`
+	// Changes the support profile.
+	Support *SupportProfileInput `json:"support"`
+}
+
+// What saving a draft gave.
+type SaveEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SaveEnrollmentError `json:"userErrors"`
+}
+
+// What selecting a programme ID gave.
+type SelectProgrammeIDPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SelectProgrammeIdError `json:"userErrors"`
+}
+
 // What setting the calendar gave.
 type SetCalendarPayload struct {
 	// The calendar; null exactly when there are errors.
@@ -423,6 +650,24 @@ type SignAgreementPayload struct {
 	UserErrors []*model.SignAgreementError `json:"userErrors"`
 }
 
+// What starting an enrollment gave; it does not tell whether the address is known here.
+type StartEnrollmentPayload struct {
+	// True where a mail goes out; null exactly when there are errors.
+	IsStarted *bool `json:"isStarted"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.StartEnrollmentError `json:"userErrors"`
+}
+
+// What submitting gave.
+type SubmitEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// The mail to the primary contact under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done, all reasons at once; empty on success.
+	UserErrors []*model.SubmitEnrollmentError `json:"userErrors"`
+}
+
 // What happens, live: over `text/event-stream` (POST with that `Accept`, one stream a request) or over
 // WebSocket (`graphql-transport-ws`). A person may hold 5 streams at once. Before each event it is read
 // again who is signed in and what they may see: a stream ends with its session, and where the
@@ -433,12 +678,30 @@ type SignAgreementPayload struct {
 type Subscription struct {
 }
 
+// Changes the support profile; absent fields stay, null clears.
+type SupportProfileInput struct {
+	// The address.
+	Email graphql.Omittable[*string] `json:"email"`
+	// The telephone number.
+	Phone graphql.Omittable[*string] `json:"phone"`
+	// The website, beginning with http:// or https://.
+	Website graphql.Omittable[*string] `json:"website"`
+}
+
 // What suspending a partner gave.
 type SuspendPartnerPayload struct {
 	// The partner; null exactly when there are errors.
 	Partner *partner.Partner `json:"partner"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.SuspendPartnerError `json:"userErrors"`
+}
+
+// What letting an enrollment go on gave.
+type UnfreezeEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.UnfreezeEnrollmentError `json:"userErrors"`
 }
 
 // What changing the profile gave.
@@ -449,12 +712,28 @@ type UpdateProfilePayload struct {
 	UserErrors []*model.UpdateProfileError `json:"userErrors"`
 }
 
+// What changing the support profile gave.
+type UpdateSupportProfilePayload struct {
+	// The partner; null exactly when there are errors.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.UpdateSupportProfileError `json:"userErrors"`
+}
+
 // What withdrawing admin access gave.
 type WithdrawAdminAccessPayload struct {
 	// The partnership; null exactly when there are errors.
 	Partnership *partnership.Partnership `json:"partnership"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.WithdrawAdminAccessError `json:"userErrors"`
+}
+
+// What taking an enrollment back gave.
+type WithdrawEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.WithdrawEnrollmentError `json:"userErrors"`
 }
 
 // What taking a request back gave.

@@ -28,11 +28,17 @@ type ResolverRoot interface {
 	AuditExport() AuditExportResolver
 	Calendar() CalendarResolver
 	CalendarMove() CalendarMoveResolver
+	Enrollment() EnrollmentResolver
+	EnrollmentCheck() EnrollmentCheckResolver
+	EnrollmentEntry() EnrollmentEntryResolver
+	EnrollmentMail() EnrollmentMailResolver
+	EnrollmentQuestion() EnrollmentQuestionResolver
 	Holiday() HolidayResolver
 	Invitation() InvitationResolver
 	InvitationMail() InvitationMailResolver
 	MailEvent() MailEventResolver
 	MailMessage() MailMessageResolver
+	MembershipChoice() MembershipChoiceResolver
 	Mutation() MutationResolver
 	Operation() OperationResolver
 	Organization() OrganizationResolver
@@ -78,15 +84,24 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAddEnrollmentNoteInput,
 		ec.unmarshalInputAddHolidayInput,
+		ec.unmarshalInputAgreementFilter,
 		ec.unmarshalInputAgreementSignatureFilter,
 		ec.unmarshalInputAgreementTextInput,
+		ec.unmarshalInputAnswerEnrollmentQuestionInput,
+		ec.unmarshalInputAppealEnrollmentInput,
+		ec.unmarshalInputApproveEnrollmentInput,
+		ec.unmarshalInputAskEnrollmentQuestionInput,
+		ec.unmarshalInputAssignEnrollmentInput,
 		ec.unmarshalInputAuditEventFilter,
 		ec.unmarshalInputAuthorizeProviderInput,
+		ec.unmarshalInputBeginEnrollmentInput,
 		ec.unmarshalInputCancelOperationInput,
 		ec.unmarshalInputClosePartnerInput,
 		ec.unmarshalInputCompleteTerminationInput,
 		ec.unmarshalInputCreatePersonalTokenInput,
+		ec.unmarshalInputDecideEnrollmentCheckInput,
 		ec.unmarshalInputDeclareAffiliatesInput,
 		ec.unmarshalInputDeclineInvitationInput,
 		ec.unmarshalInputDisableUserInput,
@@ -94,12 +109,15 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEndOtherSessionsInput,
 		ec.unmarshalInputEndSessionInput,
 		ec.unmarshalInputEndUserSessionsInput,
+		ec.unmarshalInputEnrollmentFilter,
+		ec.unmarshalInputEnrollmentOrder,
 		ec.unmarshalInputExportAuditEventsInput,
 		ec.unmarshalInputHolidayFilter,
 		ec.unmarshalInputInvitationFilter,
 		ec.unmarshalInputInvitationOrder,
 		ec.unmarshalInputInviteUserInput,
 		ec.unmarshalInputKeepInvitationWaitingInput,
+		ec.unmarshalInputLegalProfileInput,
 		ec.unmarshalInputLiftMailSuppressionInput,
 		ec.unmarshalInputMailMessageFilter,
 		ec.unmarshalInputOperationFilter,
@@ -108,32 +126,48 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPartnershipFilter,
 		ec.unmarshalInputPartnershipOrder,
 		ec.unmarshalInputPersonalTokenFilter,
+		ec.unmarshalInputPostalAddressInput,
+		ec.unmarshalInputPrimaryContactInput,
+		ec.unmarshalInputPromoteEnrollmentInput,
+		ec.unmarshalInputProveMembershipInput,
 		ec.unmarshalInputPublishAgreementInput,
 		ec.unmarshalInputRefuseTerminationInput,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
 		ec.unmarshalInputReinstatePartnerInput,
+		ec.unmarshalInputRejectEnrollmentInput,
 		ec.unmarshalInputRemoveHolidayInput,
 		ec.unmarshalInputRequestNewLinkInput,
 		ec.unmarshalInputRequestPartnershipInput,
 		ec.unmarshalInputRequestPartnershipsInput,
+		ec.unmarshalInputRequestProfileChangeInput,
 		ec.unmarshalInputRequestTerminationInput,
 		ec.unmarshalInputResendInvitationInput,
 		ec.unmarshalInputResendUserInvitationInput,
+		ec.unmarshalInputResendVerificationInput,
 		ec.unmarshalInputRetryOperationInput,
 		ec.unmarshalInputRevokeInvitationInput,
 		ec.unmarshalInputRevokePersonalTokenInput,
 		ec.unmarshalInputRotatePartnershipLinkInput,
+		ec.unmarshalInputSaveEnrollmentInput,
+		ec.unmarshalInputSelectProgrammeIdInput,
 		ec.unmarshalInputSetCalendarInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
 		ec.unmarshalInputSetUserRolesInput,
 		ec.unmarshalInputSignAgreementInput,
+		ec.unmarshalInputStartEnrollmentInput,
+		ec.unmarshalInputSubmitEnrollmentInput,
+		ec.unmarshalInputSupportDetailsInput,
+		ec.unmarshalInputSupportProfileInput,
 		ec.unmarshalInputSuspendPartnerInput,
 		ec.unmarshalInputTerminationFilter,
+		ec.unmarshalInputUnfreezeEnrollmentInput,
 		ec.unmarshalInputUpdateProfileInput,
+		ec.unmarshalInputUpdateSupportProfileInput,
 		ec.unmarshalInputUserFilter,
 		ec.unmarshalInputUserOrder,
 		ec.unmarshalInputWithdrawAdminAccessInput,
+		ec.unmarshalInputWithdrawEnrollmentInput,
 		ec.unmarshalInputWithdrawTerminationInput,
 	)
 	first := true
@@ -931,6 +965,8 @@ enum EndUserSessionsErrorCode {
     last: Int
     "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
     before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: AgreementFilter
   ): AgreementConnection! @access(permission: AGREEMENT_READ)
 
   "The signatures of the viewer's partner, newest first; all for the operator."
@@ -991,7 +1027,7 @@ type Agreement implements Node {
   """
   contentHash: String!
   "Until when those who signed an older version have time."
-  signBy: Time!
+  dueAt: Time!
   "Who published it; null where hidden."
   publishedBy: User
   "When it was published."
@@ -1059,7 +1095,7 @@ type AgreementStatus {
   "The newest version, which would be signed now; null before the first one."
   newest: Agreement
   "Until when the newest version must be signed; null unless ` + "`" + `DUE` + "`" + ` or ` + "`" + `OVERDUE` + "`" + `."
-  signBy: Time
+  dueAt: Time
   "The number of the version that was signed last, on paper or here; null without one."
   signedNumber: String
   "When it was signed; null without one."
@@ -1069,7 +1105,7 @@ type AgreementStatus {
   "Whether the newest version waits for a signature."
   needsSignature: Boolean!
   "Whether there is no new business until then."
-  blocksBusiness: Boolean!
+  isBlocked: Boolean!
   "Whether the viewer may give the signature."
   maySign: Boolean!
 }
@@ -1114,6 +1150,12 @@ type AgreementSignatureConnection {
   totalCount: Count!
 }
 
+"Narrows a list of versions."
+input AgreementFilter {
+  "Only the version with this number."
+  number: String
+}
+
 "Narrows a list of signatures; conditions given together must all hold."
 input AgreementSignatureFilter {
   "Only signatures under this version."
@@ -1127,8 +1169,8 @@ input PublishAgreementInput {
   "What people will call it: 1 to 20 letters, digits, dots or hyphens; unique."
   number: String!
   "Until when those who signed an older version have time, 1 to 366 days from now."
-  signBy: Time!
-  "The texts, one a language; English is mandatory."
+  dueAt: Time!
+  "The texts, one a language, at most 2; English is mandatory."
   texts: [AgreementTextInput!]!
   "1 to 128 characters; the same key again within 48 hours gives the first result instead of a second version."
   idempotencyKey: String
@@ -1167,7 +1209,7 @@ input SignAgreementInput {
   "The signer's telephone number."
   phone: String!
   "The check box: the signer has read the agreement and may sign it for the company."
-  isConfirmed: Boolean!
+  confirmed: Boolean!
   "1 to 128 characters; the same key again within 48 hours gives the first result."
   idempotencyKey: String
 }
@@ -1840,6 +1882,1973 @@ type RemoveHolidayError implements UserError {
 enum RemoveHolidayErrorCode {
   "The target is absent."
   NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/enrollment.graphqls", Input: `extend type Query {
+  """
+  What a company has to bring to enroll in a country, before anybody has an account: the checks, the fields
+  that are mandatory there and the days that are promised. Null for a country that is not open, or a kind that
+  does not enroll.
+  """
+  enrollmentRequirements(
+    "The two letter code of the country of the legal business location."
+    country: String!
+    "What the company wants to be; newcomers enroll as indirect resellers."
+    kind: PartyKind!
+  ): EnrollmentRequirements @public
+
+  "The newest enrollment of the viewer's organization; null where it has none."
+  currentEnrollment: Enrollment @access(permission: ENROLLMENT_READ)
+
+  "The enrollments of the viewer's organization; for reviewers those of all, what is due next first."
+  enrollments(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: EnrollmentFilter
+    "The ordering; what is due next first without it. Cursors hold for one ordering only."
+    orderBy: EnrollmentOrder
+  ): EnrollmentConnection! @access(permission: ENROLLMENT_READ)
+}
+
+extend type Mutation {
+  """
+  Begins an enrollment without an account: a link to choose a password is mailed to the future Global admin
+  and works for 72 hours. The answer is the same for every address.
+  """
+  startEnrollment(
+    "Who becomes Global admin of which work account."
+    input: StartEnrollmentInput!
+  ): StartEnrollmentPayload! @public
+
+  "Begins anew after an enrollment that expired, was withdrawn or rejected for good; the former data are copied."
+  beginEnrollment(
+    "Nothing needs to be said."
+    input: BeginEnrollmentInput!
+  ): BeginEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Saves what is known so far. Whatever can be stored is saved, however incomplete: absent fields stay, null
+  clears. ` + "`" + `problems` + "`" + ` of the enrollment says what submitting still needs.
+  """
+  saveEnrollment(
+    "The enrollment and its new data."
+    input: SaveEnrollmentInput!
+  ): SaveEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Proves with user name and password that memberships of the programme are the company's, and shows which of
+  their programme IDs can be selected, and why the others cannot. The password is kept nowhere.
+  """
+  proveMembership(
+    "The enrollment and the membership's user name and password."
+    input: ProveMembershipInput!
+  ): ProveMembershipPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Selects a proved membership's programme ID, or none, so that a new one is assigned. One of a company that is
+  enrolled already brings its legal profile and primary contact along.
+  """
+  selectProgrammeId(
+    "The enrollment and the membership."
+    input: SelectProgrammeIdInput!
+  ): SelectProgrammeIdPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Submits the enrollment: everything is validated, all problems come back together. Then the primary contact is
+  mailed a link to confirm that the address is the company's; the review starts with that.
+  """
+  submitEnrollment(
+    "Which enrollment."
+    input: SubmitEnrollmentInput!
+  ): SubmitEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  "Mails the primary contact a new link; the old one dies at once."
+  resendVerification(
+    "Which enrollment."
+    input: ResendVerificationInput!
+  ): ResendVerificationPayload! @access(permission: ENROLLMENT_APPLY)
+
+  "Takes an open enrollment back."
+  withdrawEnrollment(
+    "Which enrollment."
+    input: WithdrawEnrollmentInput!
+  ): WithdrawEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  "Answers the reviewers' open question, with files and corrections; the review's clock runs again."
+  answerEnrollmentQuestion(
+    "The answer."
+    input: AnswerEnrollmentQuestionInput!
+  ): AnswerEnrollmentQuestionPayload! @access(permission: ENROLLMENT_APPLY)
+
+  "Appeals a rejection, once and within 30 days; another reviewer decides."
+  appealEnrollment(
+    "Why the rejection is wrong."
+    input: AppealEnrollmentInput!
+  ): AppealEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Asks to change the legal profile or the primary contact of a partner. Only what changes is checked again, and
+  the last decision stays in force meanwhile.
+  """
+  requestProfileChange(
+    "What to change."
+    input: RequestProfileChangeInput!
+  ): RequestProfileChangePayload! @access(permission: LEGAL_PROFILE_EDIT)
+
+  "Changes the support profile of the viewer's partner at once."
+  updateSupportProfile(
+    "The new support profile."
+    input: UpdateSupportProfileInput!
+  ): UpdateSupportProfilePayload! @access(permission: SUPPORT_PROFILE_EDIT)
+
+  "Gives an enrollment to a reviewer, or to nobody."
+  assignEnrollment(
+    "The enrollment and the reviewer."
+    input: AssignEnrollmentInput!
+  ): AssignEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Asks the applicant for more: a question, a list of documents, or both. The promised date waits until the answer."
+  askEnrollmentQuestion(
+    "What is asked for."
+    input: AskEnrollmentQuestionInput!
+  ): AskEnrollmentQuestionPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Decides one check by hand."
+  decideEnrollmentCheck(
+    "The check and the decision."
+    input: DecideEnrollmentCheckInput!
+  ): DecideEnrollmentCheckPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Approves an enrollment of which all checks have passed: the partner is made and lacks only the signed agreement."
+  approveEnrollment(
+    "Which enrollment."
+    input: ApproveEnrollmentInput!
+  ): ApproveEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Rejects an enrollment with a reason; the applicant may appeal once within 30 days."
+  rejectEnrollment(
+    "The enrollment and the reason."
+    input: RejectEnrollmentInput!
+  ): RejectEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Lets an enrollment go on that was frozen because its contact said \"this wasn't me\": the contact gets a new link."
+  unfreezeEnrollment(
+    "Which enrollment."
+    input: UnfreezeEnrollmentInput!
+  ): UnfreezeEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Admits the applicant as indirect provider or direct-bill partner instead; the same checks hold."
+  promoteEnrollment(
+    "The enrollment and the kind."
+    input: PromoteEnrollmentInput!
+  ): PromoteEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Writes a note that only the operator's people read."
+  addEnrollmentNote(
+    "The note."
+    input: AddEnrollmentNoteInput!
+  ): AddEnrollmentNotePayload! @access(permission: ENROLLMENT_REVIEW)
+}
+
+extend type Subscription {
+  "Enrollments of the viewer's organization that began or went on; for reviewers those of all."
+  enrollmentChanged(
+    "Only this enrollment."
+    id: ID
+  ): Enrollment! @access(permission: ENROLLMENT_READ)
+}
+
+# ---- Requirements ----
+
+"What a company needs to enroll in a country."
+type EnrollmentRequirements {
+  "The country of the legal business location, with the region and the currency that it fixes."
+  country: Country!
+  "What the company enrolls as."
+  kind: PartyKind!
+  "What is needed, at most 20, in the order of the steps."
+  items: [EnrollmentRequirementItem!]!
+  "The states, provinces or territories of which an address there names one, at most 200; empty where none is named."
+  states: [CountryState!]!
+  "Whether an address there needs a postal code."
+  requiresPostalCode: Boolean!
+  "The kinds of evidence that a reviewer may ask for, in all 6."
+  documents: [EnrollmentDocumentKind!]!
+}
+
+"One thing that an applicant needs."
+type EnrollmentRequirementItem {
+  "What is needed."
+  requirement: EnrollmentRequirement!
+  "Whether nothing goes without it."
+  isMandatory: Boolean!
+  "Whether a company that is enrolled already supplies it too."
+  isForEnrolled: Boolean!
+}
+
+"What an applicant needs before starting."
+enum EnrollmentRequirement {
+  "Somebody who becomes Global admin of the company's work account."
+  GLOBAL_ADMIN_CREDENTIALS
+  "User name and password of the membership, where a programme ID exists already."
+  MEMBERSHIP_CREDENTIALS
+  "The legal business name, as registered."
+  LEGAL_NAME
+  "The address of the legal business location."
+  ADDRESS
+  "The registration ID of the company."
+  REGISTRATION_ID
+  "A primary contact with an address of the company."
+  PRIMARY_CONTACT
+  "Address, telephone number and website where customers find help."
+  SUPPORT_PROFILE
+  "The partner agreement, which a Global admin signs after the approval."
+  AGREEMENT
+}
+
+"A state, province or territory of a country."
+type CountryState {
+  "The second half of its ISO 3166-2 code, such as ` + "`" + `CA` + "`" + `."
+  code: String!
+  "The English name."
+  name: String!
+}
+
+# ---- The profile ----
+
+"What is verified of a company. In a draft a field may be empty."
+type LegalProfile {
+  "The legal business name, 2 to 100 characters, as registered."
+  name: String!
+  "The registration ID; empty where the country does not ask for it."
+  registrationId: String!
+  "The website, beginning with http:// or https://; may be empty."
+  website: String!
+  "The address of the legal business location."
+  address: PostalAddress!
+}
+
+"An address of a company. In a draft a field may be empty."
+type PostalAddress {
+  "Street and number, 1 to 200 characters."
+  line1: String!
+  "More of it, at most 200 characters; may be empty."
+  line2: String!
+  "The city, 1 to 100 characters."
+  city: String!
+  "The postal code; empty where the country has none."
+  postalCode: String!
+  "The code of the state, where the country has a list; otherwise empty."
+  state: String!
+  "The two letter code of the country; it fixes region and currency and never changes."
+  country: String!
+}
+
+"The person who answers for a company. In a draft a field may be empty."
+type PrimaryContact {
+  "The first name, 1 to 50 characters."
+  firstName: String!
+  "The last name, 1 to 50 characters."
+  lastName: String!
+  "The address, of the company itself: no webmail, disposable or role mailbox."
+  email: String!
+  "The telephone number."
+  phone: String!
+}
+
+"Where the customers of a company find help. In a draft a field may be empty."
+type SupportProfile {
+  "The address."
+  email: String!
+  "The telephone number."
+  phone: String!
+  "The website, beginning with http:// or https://."
+  website: String!
+}
+
+# ---- The enrollment ----
+
+"What an enrollment is for."
+enum EnrollmentPurpose {
+  "A company enters the programme."
+  ADMISSION
+  "A partner changes its legal profile or primary contact; the last decision stays in force meanwhile."
+  CHANGE
+}
+
+"Where an enrollment stands."
+enum EnrollmentStatus {
+  "Is being filled in; untouched for 30 days it expires."
+  DRAFT
+  "Waits for the primary contact to confirm the address; after 14 days it expires."
+  EMAIL_PENDING
+  "Is reviewed; the promised date counts."
+  IN_REVIEW
+  "Waits for the applicant's answer, and the promised date waits too; after 30 days it is rejected."
+  ACTION_REQUIRED
+  "The contact said \"this wasn't me\"; a reviewer lets it go on or rejects it."
+  FROZEN
+  "Lacks only the signed agreement."
+  APPROVED
+  "The company takes part; of a change: it is in force."
+  ACTIVE
+  "Was rejected with a reason; it may be appealed once within 30 days."
+  REJECTED
+  "Nobody went on with it in time."
+  EXPIRED
+  "The applicant took it back."
+  WITHDRAWN
+}
+
+"A side of an enrollment: who has to act, or who did."
+enum EnrollmentParty {
+  "Somebody of the company that enrolls."
+  APPLICANT
+  "The primary contact, by the mailed link."
+  CONTACT
+  "Somebody of the operator."
+  OPERATOR
+  "channelgraph itself, when something fell due or a worker checked."
+  SYSTEM
+}
+
+"One of the three checks of an enrollment."
+enum EnrollmentCheckKind {
+  "The primary contact confirms that the company signed up and that the address is the company's."
+  EMAIL_OWNERSHIP
+  "The primary contact works for the company."
+  EMPLOYMENT
+  "The company is what its legal profile says."
+  BUSINESS
+}
+
+"Where a check stands."
+enum EnrollmentCheckStatus {
+  "Has not begun."
+  WAITING
+  "Is under way."
+  RUNNING
+  "Has passed."
+  PASSED
+  "Waits for the applicant."
+  ACTION_REQUIRED
+  "Has failed."
+  FAILED
+}
+
+"How a promise is kept."
+enum SlaState {
+  "In good time."
+  ON_TRACK
+  "The day has passed when it was to be done, and the promised one has not."
+  AT_RISK
+  "The promised day has passed."
+  BREACHED
+  "It was kept."
+  MET
+}
+
+"Why a check stands where it stands."
+enum EnrollmentCheckReason {
+  "The contact's address is of a free mail provider."
+  WEBMAIL_CONTACT
+  "The contact's domain is neither the work account's nor the website's; evidence is asked for."
+  DOMAIN_DIFFERS
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_FORMAT
+  "The business register does not know the registration ID."
+  REGISTRATION_NOT_FOUND
+  "The business register has another name."
+  NAME_DIFFERS
+  "The business register says that the company is dissolved."
+  COMPANY_DISSOLVED
+  "Another application or partner seems to be the same company."
+  DUPLICATE
+  "The evidence was accepted."
+  EVIDENCE_ACCEPTED
+  "The business register knows the company by this name."
+  REGISTER_MATCH
+  "The contact's domain is the work account's or the website's."
+  DOMAIN_MATCH
+  "The contact confirmed the address."
+  ADDRESS_CONFIRMED
+  "The membership register knows the company as enrolled."
+  MEMBERSHIP_ENROLLED
+  "A reviewer decided."
+  REVIEWER_DECISION
+  "The contact said \"this wasn't me\"."
+  DISOWNED
+}
+
+"Why an enrollment was rejected."
+enum EnrollmentRejectReason {
+  "The legal name is not the registered one."
+  NAME_MISMATCH
+  "The registration ID is not valid."
+  REGISTRATION_INVALID
+  "The applicant is no business."
+  NOT_A_BUSINESS
+  "The domain is not the company's."
+  DOMAIN_NOT_OWNED
+  "The company takes part already, or has another application."
+  DUPLICATE
+  "Sanctions forbid it."
+  SANCTIONED
+  "The application is fraudulent."
+  FRAUD
+  "The reviewers' question was not answered for 30 days."
+  NO_RESPONSE
+  "As the note says."
+  OTHER
+}
+
+"A kind of evidence."
+enum EnrollmentDocumentKind {
+  "An extract of the business register."
+  REGISTRATION_EXTRACT
+  "A proof that the domain is the company's."
+  DOMAIN_OWNERSHIP
+  "A proof of the address."
+  PROOF_OF_ADDRESS
+  "A document of the tax authority."
+  TAX_DOCUMENT
+  "A letter that says that the contact works for the company."
+  EMPLOYMENT_LETTER
+  "Something else, as the question says."
+  OTHER
+}
+
+"The course of one company through the verification, or of one change of what was verified."
+type Enrollment implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What it is for."
+  purpose: EnrollmentPurpose!
+  "What the company enrolls as."
+  kind: PartyKind!
+  "Where it stands."
+  status: EnrollmentStatus!
+  "The organization that enrolls; null where hidden."
+  organization: Organization
+  "The partner that the approval made, or that a change is of; null before the approval."
+  partner: Partner
+  "The two letter code of the country of the legal business location."
+  country: String!
+  "The code of the region that the country fixes."
+  region: String!
+  "The ISO 4217 code of the currency that the country fixes."
+  currency: String!
+  "The domain that names the work account."
+  tenantDomain: String!
+  "The legal profile, as far as it is filled in."
+  legal: LegalProfile!
+  "The primary contact, as far as it is filled in."
+  contact: PrimaryContact!
+  "The support profile, as far as it is filled in."
+  support: SupportProfile!
+  "The programme ID that is linked or was assigned; null while neither."
+  programmeId: String
+  "Whether the selected membership brought legal profile and primary contact along, so that only the support profile is to be supplied."
+  isAlreadyEnrolled: Boolean!
+  "The memberships that were proved for a draft, at most 100, judged as they are now; empty for everybody else than its organization's Global admins."
+  memberships: [MembershipChoice!]!
+  "What submitting would be refused for now, at most 50; empty where nothing, or where it was submitted. Each path is that of ` + "`" + `saveEnrollment` + "`" + `'s input."
+  problems: [EnrollmentProblem!]!
+  "The checks, in all 3, in their order."
+  checks: [EnrollmentCheck!]!
+  "The reviewers' questions with their answers, oldest first, at most 100."
+  questions: [EnrollmentQuestion!]!
+  "What happened, oldest first, at most 500; the operator's internal lines are shown to the operator only."
+  timeline: [EnrollmentEntry!]!
+  "The mails about it that the timeline names, oldest first, at most 100."
+  mails: [EnrollmentMail!]!
+  "The evidence that was handed in, oldest first, at most 100; for the organization's own people and the operator's reviewers."
+  files: [File!]!
+  "Who has to act; null where nobody has."
+  awaits: EnrollmentParty
+  "Until when whoever is awaited has to act; null where nobody has, or no date is set."
+  awaitedUntilAt: Time
+  "How the promise of the review is kept; null before the review."
+  slaState: SlaState
+  "When the review is to be done; null while the clock does not run."
+  targetAt: Time
+  "Until when the review is promised; null while the clock does not run."
+  dueAt: Time
+  "Whether the promise waits because the applicant has to act."
+  isPaused: Boolean!
+  "The person who applied; null where hidden."
+  applicant: User
+  "The reviewer who works it; null where nobody does, and for the applicant."
+  assignee: User
+  "The newest work of mailing the link; null where hidden."
+  operation: Operation
+  "How many links the contact has had; only the newest one works."
+  generation: Int!
+  "When the newest link was written; null before that."
+  linkSentAt: Time
+  "When the newest link stops working; null without one."
+  linkExpiresAt: Time
+  "Why it was rejected; null unless it was."
+  rejectReason: EnrollmentRejectReason
+  "What the reviewers wrote with the rejection; null without a note."
+  rejectNote: String
+  "The person who decided; null while undecided, and for the applicant."
+  decidedBy: User
+  "When it was approved or rejected; null before that."
+  decidedAt: Time
+  "Whether the rejection can be appealed now."
+  isAppealable: Boolean!
+  "Until when a rejection may be appealed; null where it is none."
+  appealableUntilAt: Time
+  "What the applicant wrote with the appeal; null without one."
+  appealText: String
+  "When the rejection was appealed; null where it was not."
+  appealedAt: Time
+  "Whether the organization may begin anew after it."
+  canBeginAnew: Boolean!
+  "When the applicant last worked on the draft."
+  touchedAt: Time!
+  "When it was submitted; null before that."
+  submittedAt: Time
+  "When the contact confirmed the address, which started the review; null before that."
+  confirmedAt: Time
+  "When the contact said \"this wasn't me\"; null where nobody did."
+  disownedAt: Time
+  "When the company became active, or the change came into force; null before that."
+  activatedAt: Time
+  "When it ended; null while it is open."
+  closedAt: Time
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was begun."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"One thing that submitting still needs."
+type EnrollmentProblem {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the field, such as ` + "`" + `[\"input\", \"legal\", \"address\", \"city\"]` + "`" + `."
+  path: [String!]!
+  "The stable code, as ` + "`" + `SubmitEnrollmentErrorCode` + "`" + ` explains it."
+  code: String!
+}
+
+"Where one check of an enrollment stands."
+type EnrollmentCheck {
+  "Which check."
+  kind: EnrollmentCheckKind!
+  "Where it stands."
+  status: EnrollmentCheckStatus!
+  "Why; null before there is a reason."
+  reason: EnrollmentCheckReason
+  "Who has to act on it; null where nobody has."
+  awaits: EnrollmentParty
+  "Until when it is promised, or has to be acted on; null without a date."
+  dueAt: Time
+  "What the reviewer wrote beside the decision; null without a note, and for the applicant."
+  note: String
+  "The reviewer who decided it; null where nobody did, and for the applicant."
+  decidedBy: User
+  "When it was decided; null before that."
+  decidedAt: Time
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"What the reviewers asked the applicant, and the answer."
+type EnrollmentQuestion {
+  "The id of the question."
+  id: ID!
+  "The check that it concerns; null where it is the whole."
+  check: EnrollmentCheckKind
+  "The evidence that is asked for, at most 6."
+  documents: [EnrollmentDocumentKind!]!
+  "The question, at most 2,000 characters; empty where documents alone are asked for."
+  text: String!
+  "When it was asked."
+  askedAt: Time!
+  "When the enrollment is rejected without an answer."
+  dueAt: Time!
+  "The answer; null while there is none."
+  answer: String
+  "The person who answered; null while nobody did, or where hidden."
+  answeredBy: User
+  "When it was answered; null before that."
+  answeredAt: Time
+  "The evidence that came with the answer, at most 10."
+  files: [File!]!
+}
+
+"What a line of the timeline tells."
+enum EnrollmentEntryKind {
+  "The draft was begun."
+  STARTED
+  "A programme ID was selected, or a new one asked for."
+  PROGRAMME_ID_SELECTED
+  "It was submitted."
+  SUBMITTED
+  "A link was sent to the primary contact."
+  LINK_SENT
+  "The link did not arrive."
+  LINK_UNDELIVERED
+  "The contact confirmed the address."
+  CONFIRMED
+  "The contact said \"this wasn't me\"."
+  DISOWNED
+  "The operator let it go on."
+  UNFROZEN
+  "A check passed."
+  CHECK_PASSED
+  "A check failed."
+  CHECK_FAILED
+  "A check was left to a reviewer."
+  CHECK_OPEN
+  "It was given to a reviewer, or to nobody."
+  ASSIGNED
+  "The reviewers asked for more."
+  ASKED
+  "The applicant answered."
+  ANSWERED
+  "It was approved."
+  APPROVED
+  "It was rejected."
+  REJECTED
+  "The rejection was appealed."
+  APPEALED
+  "The company became active, or the change came into force."
+  ACTIVATED
+  "It expired."
+  EXPIRED
+  "The applicant took it back."
+  WITHDRAWN
+  "The day came when the review was to be done."
+  REVIEW_TARGET_REACHED
+  "The promised day came and the review was not done."
+  REVIEW_DUE_REACHED
+  "A change of the operator's calendar moved the promised date."
+  PROMISE_MOVED
+  "It was made one of a provider or a direct-bill partner."
+  PROMOTED
+  "A change of the profile was asked for."
+  CHANGE_REQUESTED
+  "A note of the operator."
+  NOTE
+  "A mail was written."
+  MAIL
+}
+
+"One line of the timeline."
+type EnrollmentEntry {
+  "Its number; lines are numbered from 1."
+  number: Int!
+  "What it tells."
+  kind: EnrollmentEntryKind!
+  "When it happened."
+  occurredAt: Time!
+  "Which side acted."
+  side: EnrollmentParty!
+  "Who acted; null where it is nobody in particular, and for the applicant where a reviewer did."
+  actorName: String
+  "Whether it is shown to the operator only."
+  isInternal: Boolean!
+  "The check that it is about; null where it is about none."
+  check: EnrollmentCheckKind
+  "The stable code of the reason: of a check, a rejection or a mail's failure; null without one."
+  reasonCode: String
+  "What was written; null without a text."
+  note: String
+  "The moment that was promised or set; null without one."
+  untilAt: Time
+  "The mail that was written; null where none was, or it is kept no longer."
+  mail: EnrollmentMail
+}
+
+"A mail about an enrollment with its timeline."
+type EnrollmentMail {
+  "The name of its template."
+  template: String!
+  "The address that it goes to."
+  recipient: String!
+  "Where it stands."
+  state: MailState!
+  "The stable code of why it failed or was put off; null where it was not."
+  failureCode: String
+  "How often it was tried."
+  attempts: Int!
+  "When it is tried next; null where it is not."
+  nextAttemptAt: Time
+  "When it was handed over; null before that."
+  sentAt: Time
+  "What happened to it, oldest first, at most 100."
+  events: [MailEvent!]!
+  "When it was written."
+  createdAt: Time!
+}
+
+"One row of a list of enrollments with its place."
+type EnrollmentEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Enrollment!
+}
+
+"One page of a list of enrollments."
+type EnrollmentConnection {
+  "The page's rows with their places."
+  edges: [EnrollmentEdge!]!
+  "The page's rows without their places."
+  nodes: [Enrollment!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"What a list of enrollments is sorted by."
+enum EnrollmentOrderField {
+  "By when somebody has to act; last come those of which nobody has."
+  DUE_AT
+  "By when they were begun."
+  SUBMITTED_AT
+  "By legal name."
+  NAME
+}
+
+"An ordering of enrollments; equal values are sorted by id."
+input EnrollmentOrder {
+  "What to sort by."
+  field: EnrollmentOrderField! = DUE_AT
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"By whom an enrollment is worked."
+enum EnrollmentAssignment {
+  "By the viewer."
+  ME
+  "By nobody yet."
+  NOBODY
+  "By some reviewer."
+  ANYBODY
+}
+
+"Narrows a list of enrollments; conditions given together must all hold."
+input EnrollmentFilter {
+  "Only enrollments in one of these states, at most 10."
+  status: [EnrollmentStatus!]
+  "Only admissions, or only changes."
+  purpose: EnrollmentPurpose
+  "Only those who enroll as this kind."
+  kind: PartyKind
+  "Only those of the country with this two letter code."
+  country: String
+  "Only those in which one of these checks is still open, at most 3."
+  checkOpen: [EnrollmentCheckKind!]
+  "Only those that are worked by me, nobody or anybody; for reviewers."
+  assigned: EnrollmentAssignment
+  "Only those that the reviewer with this id works; for reviewers."
+  assigneeId: ID
+  "Only those on which somebody has to act before this moment."
+  dueBeforeAt: Time
+  "Only those whose promise is broken, or only the others."
+  isOverdue: Boolean
+  "Only those whose legal name or tenant domain begins with this text, in any case."
+  search: String
+}
+
+# ---- Inputs and payloads ----
+
+"Who becomes the first Global admin of which work account."
+input StartEnrollmentInput {
+  "The address of the future Global admin, who gets the link."
+  email: String!
+  "The first name, 1 to 50 characters."
+  firstName: String!
+  "The last name, 1 to 50 characters."
+  lastName: String!
+  "The language of the mails, ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `; the country's where there is one, otherwise ` + "`" + `en` + "`" + `."
+  locale: String
+  "The domain of the company's work account; it stays as it is."
+  tenantDomain: String!
+  "The two letter code of the legal business location; it fixes region and currency."
+  country: String!
+}
+
+"What starting an enrollment gave; it does not tell whether the address is known here."
+type StartEnrollmentPayload {
+  "True where a mail goes out; null exactly when there are errors."
+  isStarted: Boolean
+  "Why nothing was done; empty on success."
+  userErrors: [StartEnrollmentError!]!
+}
+
+"Nothing needs to be said to begin anew."
+input BeginEnrollmentInput {
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What beginning anew gave."
+type BeginEnrollmentPayload {
+  "The new draft; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [BeginEnrollmentError!]!
+}
+
+"Changes the legal profile; absent fields stay, null clears."
+input LegalProfileInput {
+  "The legal business name, 2 to 100 characters, as registered."
+  name: String
+  "The registration ID; mandatory in the countries that ask for it."
+  registrationId: String
+  "The website, beginning with http:// or https://."
+  website: String
+  "The address of the legal business location; its country is the organization's."
+  address: PostalAddressInput
+}
+
+"Changes an address; absent fields stay, null clears."
+input PostalAddressInput {
+  "Street and number, 1 to 200 characters."
+  line1: String
+  "More of it, at most 200 characters."
+  line2: String
+  "The city, 1 to 100 characters."
+  city: String
+  "The postal code."
+  postalCode: String
+  "The code or English name of the state, where the country has a list."
+  state: String
+}
+
+"Changes the primary contact; absent fields stay, null clears."
+input PrimaryContactInput {
+  "The first name, 1 to 50 characters."
+  firstName: String
+  "The last name, 1 to 50 characters."
+  lastName: String
+  "The address, of the company itself: no webmail, disposable or role mailbox."
+  email: String
+  "The telephone number."
+  phone: String
+}
+
+"Changes the support profile; absent fields stay, null clears."
+input SupportProfileInput {
+  "The address."
+  email: String
+  "The telephone number."
+  phone: String
+  "The website, beginning with http:// or https://."
+  website: String
+}
+
+"What to save of a draft."
+input SaveEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "Changes the legal profile."
+  legal: LegalProfileInput
+  "Changes the primary contact."
+  contact: PrimaryContactInput
+  "Changes the support profile."
+  support: SupportProfileInput
+}
+
+"What saving a draft gave."
+type SaveEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [SaveEnrollmentError!]!
+}
+
+"User name and password of a membership."
+input ProveMembershipInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "The membership's user name."
+  userName: String!
+  "The membership's password; it is kept nowhere."
+  password: String!
+}
+
+"What proving a membership gave."
+type ProveMembershipPayload {
+  "The programme IDs of the membership, at most 100; null exactly when there are errors."
+  choices: [MembershipChoice!]
+  "Why nothing was proved; empty on success."
+  userErrors: [ProveMembershipError!]!
+}
+
+"A programme ID that a proof brought to light."
+type MembershipChoice {
+  "The id of the membership, for ` + "`" + `selectProgrammeId` + "`" + `."
+  membershipId: ID!
+  "The 7-digit programme ID."
+  programmeId: String!
+  "The legal name that the register has."
+  legalName: String!
+  "The two letter code of the country that the register has."
+  country: String!
+  "Whether selecting it fills in legal profile and primary contact."
+  isAlreadyEnrolled: Boolean!
+  "Whether it can be selected."
+  isSelectable: Boolean!
+  "Why it cannot be selected; null where it can."
+  reason: MembershipChoiceReason
+  "Whether it is selected now."
+  isSelected: Boolean!
+}
+
+"Why a programme ID cannot be selected."
+enum MembershipChoiceReason {
+  "The register's profile is not active."
+  PROFILE_INACTIVE
+  "The profile is of another country than the work account."
+  OTHER_COUNTRY
+  "The programme ID belongs to a partner, or to another application."
+  PROGRAMME_ID_TAKEN
+}
+
+"The programme ID to link."
+input SelectProgrammeIdInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "The id of a proved membership; without one, or null, a new programme ID is assigned."
+  membershipId: ID
+}
+
+"What selecting a programme ID gave."
+type SelectProgrammeIdPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [SelectProgrammeIdError!]!
+}
+
+"The enrollment to submit."
+input SubmitEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What submitting gave."
+type SubmitEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "The mail to the primary contact under way."
+  operation: Operation
+  "Why nothing was done, all reasons at once; empty on success."
+  userErrors: [SubmitEnrollmentError!]!
+}
+
+"The enrollment whose contact gets a new link."
+input ResendVerificationInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of another link."
+  idempotencyKey: String
+}
+
+"What sending a new link gave."
+type ResendVerificationPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "The mail under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ResendVerificationError!]!
+}
+
+"The enrollment to take back."
+input WithdrawEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "Why, at most 1,000 characters."
+  reason: String
+}
+
+"What taking an enrollment back gave."
+type WithdrawEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [WithdrawEnrollmentError!]!
+}
+
+"The answer to the open question."
+input AnswerEnrollmentQuestionInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "The answer, 1 to 2,000 characters."
+  text: String!
+  "The ids of uploaded files, at most 10."
+  fileIds: [ID!]
+  "Corrects the legal profile."
+  legal: LegalProfileInput
+  "Corrects the primary contact; another address has to be confirmed anew."
+  contact: PrimaryContactInput
+  "Corrects the support profile."
+  support: SupportProfileInput
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What answering gave."
+type AnswerEnrollmentQuestionPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AnswerEnrollmentQuestionError!]!
+}
+
+"Why a rejection is wrong."
+input AppealEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Why, 1 to 2,000 characters."
+  text: String!
+  "The ids of uploaded files, at most 10."
+  fileIds: [ID!]
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What appealing gave."
+type AppealEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AppealEnrollmentError!]!
+}
+
+"What to change of a verified profile."
+input RequestProfileChangeInput {
+  "Changes the legal profile."
+  legal: LegalProfileInput
+  "Changes the primary contact."
+  contact: PrimaryContactInput
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What asking for a change gave."
+type RequestProfileChangePayload {
+  "The enrollment that checks the change; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [RequestProfileChangeError!]!
+}
+
+"The new support profile of a partner, whole."
+input UpdateSupportProfileInput {
+  "The id of the partner."
+  partnerId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the partner has changed since this version."
+  expectedVersion: Int
+  "The new support profile."
+  support: SupportDetailsInput!
+}
+
+"A whole support profile."
+input SupportDetailsInput {
+  "The address."
+  email: String!
+  "The telephone number."
+  phone: String!
+  "The website, beginning with http:// or https://."
+  website: String!
+}
+
+"What changing the support profile gave."
+type UpdateSupportProfilePayload {
+  "The partner; null exactly when there are errors."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [UpdateSupportProfileError!]!
+}
+
+"Who works an enrollment."
+input AssignEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "The id of the reviewer; nobody without it, or null."
+  assigneeId: ID
+}
+
+"What assigning gave."
+type AssignEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AssignEnrollmentError!]!
+}
+
+"What the applicant is asked for."
+input AskEnrollmentQuestionInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "The check that the question concerns; the whole without it."
+  check: EnrollmentCheckKind
+  "The evidence that is asked for, at most 6."
+  documents: [EnrollmentDocumentKind!]
+  "The question, at most 2,000 characters; may be left out where documents are asked for."
+  text: String
+}
+
+"What asking gave."
+type AskEnrollmentQuestionPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AskEnrollmentQuestionError!]!
+}
+
+"The decision of a check."
+input DecideEnrollmentCheckInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "Which check: ` + "`" + `EMPLOYMENT` + "`" + ` or ` + "`" + `BUSINESS` + "`" + `."
+  check: EnrollmentCheckKind!
+  "Whether it has passed."
+  hasPassed: Boolean!
+  "Why; ` + "`" + `REVIEWER_DECISION` + "`" + ` without it."
+  reasonCode: EnrollmentCheckReason
+  "A note for the operator alone, at most 1,000 characters."
+  note: String
+}
+
+"What deciding a check gave."
+type DecideEnrollmentCheckPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [DecideEnrollmentCheckError!]!
+}
+
+"The enrollment to approve."
+input ApproveEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "A note for the operator alone, at most 1,000 characters."
+  note: String
+}
+
+"What approving gave."
+type ApproveEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [ApproveEnrollmentError!]!
+}
+
+"The enrollment to reject, and why."
+input RejectEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "Why; the applicant reads it. ` + "`" + `NO_RESPONSE` + "`" + ` is for the clock to say."
+  reasonCode: EnrollmentRejectReason!
+  "What the applicant reads beside it, at most 1,000 characters; mandatory with ` + "`" + `OTHER` + "`" + `."
+  note: String
+}
+
+"What rejecting gave."
+type RejectEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [RejectEnrollmentError!]!
+}
+
+"The frozen enrollment to let go on."
+input UnfreezeEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "A note for the operator alone, at most 1,000 characters."
+  note: String
+}
+
+"What letting an enrollment go on gave."
+type UnfreezeEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [UnfreezeEnrollmentError!]!
+}
+
+"What the applicant is admitted as."
+input PromoteEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "` + "`" + `INDIRECT_PROVIDER` + "`" + ` or ` + "`" + `DIRECT_BILL` + "`" + `."
+  kind: PartyKind!
+}
+
+"What promoting gave."
+type PromoteEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [PromoteEnrollmentError!]!
+}
+
+"A note for the operator's people."
+input AddEnrollmentNoteInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "The note, 1 to 2,000 characters."
+  text: String!
+}
+
+"What writing a note gave."
+type AddEnrollmentNotePayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AddEnrollmentNoteError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why an enrollment could not be started."
+type StartEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: StartEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be started."
+enum StartEnrollmentErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The programme does not know the country, or it is closed to newcomers."
+  COUNTRY_UNKNOWN
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The domain is of a public mail provider; the company's own is asked for."
+  DOMAIN_PUBLIC
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not be begun anew."
+type BeginEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: BeginEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be begun anew."
+enum BeginEnrollmentErrorCode {
+  "The company takes part in the programme already."
+  ALREADY_ENROLLED
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "Another enrollment of the organization is open."
+  ENROLLMENT_OPEN
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The rejection can still be appealed."
+  STILL_APPEALABLE
+}
+
+"Why a draft could not be saved."
+type SaveEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SaveEnrollmentErrorCode!
+}
+
+"The codes of why a draft could not be saved."
+enum SaveEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a membership could not be proved."
+type ProveMembershipError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ProveMembershipErrorCode!
+}
+
+"The codes of why a membership could not be proved."
+enum ProveMembershipErrorCode {
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The register has no membership with this user name and password."
+  MEMBERSHIP_NOT_PROVED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"Why a programme ID could not be selected."
+type SelectProgrammeIdError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SelectProgrammeIdErrorCode!
+}
+
+"The codes of why a programme ID could not be selected."
+enum SelectProgrammeIdErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The membership was not proved."
+  MEMBERSHIP_UNKNOWN
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The profile is of another country than the work account."
+  OTHER_COUNTRY
+  "The register's profile is not active."
+  PROFILE_INACTIVE
+  "The programme ID belongs to a partner, or to another application."
+  PROGRAMME_ID_TAKEN
+}
+
+"Why an enrollment could not be submitted."
+type SubmitEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SubmitEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be submitted."
+enum SubmitEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The programme has this company already, or another application of it."
+  DUPLICATE
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is a role mailbox such as info@; a person's own is asked for."
+  EMAIL_ROLE_MAILBOX
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The membership was not proved."
+  MEMBERSHIP_UNKNOWN
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The profile is of another country than the work account."
+  OTHER_COUNTRY
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The register's profile is not active."
+  PROFILE_INACTIVE
+  "The programme ID belongs to a partner, or to another application."
+  PROGRAMME_ID_TAKEN
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "A value is missing."
+  REQUIRED
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "A value is too long."
+  TOO_LONG
+  "A value is too short."
+  TOO_SHORT
+  "The website has the wrong form."
+  WEBSITE_INVALID
+}
+
+"Why a new link could not be sent."
+type ResendVerificationError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ResendVerificationErrorCode!
+}
+
+"The codes of why a new link could not be sent."
+enum ResendVerificationErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+}
+
+"Why an enrollment could not be taken back."
+type WithdrawEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: WithdrawEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be taken back."
+enum WithdrawEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a question could not be answered."
+type AnswerEnrollmentQuestionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AnswerEnrollmentQuestionErrorCode!
+}
+
+"The codes of why a question could not be answered."
+enum AnswerEnrollmentQuestionErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The programme has this company already, or another application of it."
+  DUPLICATE
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is a role mailbox such as info@; a person's own is asked for."
+  EMAIL_ROLE_MAILBOX
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The file belongs to something already."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "A value is missing."
+  REQUIRED
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+  "A value is too short."
+  TOO_SHORT
+  "The website has the wrong form."
+  WEBSITE_INVALID
+}
+
+"Why a rejection could not be appealed."
+type AppealEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AppealEnrollmentErrorCode!
+}
+
+"The codes of why a rejection could not be appealed."
+enum AppealEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "Another enrollment of the organization is open."
+  ENROLLMENT_OPEN
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The file belongs to something already."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The rejection cannot be appealed: it was once, or its 30 days are over."
+  NOT_APPEALABLE
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+}
+
+"Why a change could not be asked for."
+type RequestProfileChangeError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RequestProfileChangeErrorCode!
+}
+
+"The codes of why a change could not be asked for."
+enum RequestProfileChangeErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The programme has this company already, or another application of it."
+  DUPLICATE
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is a role mailbox such as info@; a person's own is asked for."
+  EMAIL_ROLE_MAILBOX
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
+  "Another enrollment of the organization is open."
+  ENROLLMENT_OPEN
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "There is no partner whose profile could change."
+  NOT_ENROLLED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "A value is missing."
+  REQUIRED
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "A value is too long."
+  TOO_LONG
+  "A value is too short."
+  TOO_SHORT
+  "Nothing would change."
+  UNCHANGED
+  "The website has the wrong form."
+  WEBSITE_INVALID
+}
+
+"Why the support profile could not be changed."
+type UpdateSupportProfileError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: UpdateSupportProfileErrorCode!
+}
+
+"The codes of why the support profile could not be changed."
+enum UpdateSupportProfileErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "The website has the wrong form."
+  WEBSITE_INVALID
+}
+
+"Why an enrollment could not be assigned."
+type AssignEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AssignEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be assigned."
+enum AssignEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The user named does not review."
+  NOT_A_REVIEWER
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+}
+
+"Why a question could not be asked."
+type AskEnrollmentQuestionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AskEnrollmentQuestionErrorCode!
+}
+
+"The codes of why a question could not be asked."
+enum AskEnrollmentQuestionErrorCode {
+  "The contact alone decides that check."
+  CHECK_NOT_DECIDABLE
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "A value is missing."
+  REQUIRED
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a check could not be decided."
+type DecideEnrollmentCheckError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: DecideEnrollmentCheckErrorCode!
+}
+
+"The codes of why a check could not be decided."
+enum DecideEnrollmentCheckErrorCode {
+  "The contact alone decides that check."
+  CHECK_NOT_DECIDABLE
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not be approved."
+type ApproveEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ApproveEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be approved."
+enum ApproveEnrollmentErrorCode {
+  "A check has not passed."
+  CHECKS_NOT_PASSED
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The programme has this company already, or another application of it."
+  DUPLICATE
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "The programme ID belongs to a partner, or to another application."
+  PROGRAMME_ID_TAKEN
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not be rejected."
+type RejectEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RejectEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be rejected."
+enum RejectEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "A value is missing."
+  REQUIRED
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not go on."
+type UnfreezeEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: UnfreezeEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not go on."
+enum UnfreezeEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not be promoted."
+type PromoteEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: PromoteEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be promoted."
+enum PromoteEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "Nothing would change."
+  UNCHANGED
+}
+
+"Why a note could not be written."
+type AddEnrollmentNoteError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AddEnrollmentNoteErrorCode!
+}
+
+"The codes of why a note could not be written."
+enum AddEnrollmentNoteErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
 }
 `, BuiltIn: false},
 	{Name: "../schema/event.graphqls", Input: `"""
@@ -4460,6 +6469,28 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AddEnrollmentNoteError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AddEnrollmentNoteError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AddEnrollmentNoteError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AddEnrollmentNoteError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddEnrollmentNoteError", field.Name)
+}
+
+func (ec *executionContext) childFields_AddEnrollmentNotePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AddEnrollmentNotePayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AddEnrollmentNotePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddEnrollmentNotePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AddHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4494,8 +6525,8 @@ func (ec *executionContext) childFields_Agreement(ctx context.Context, field gra
 		return ec.fieldContext_Agreement_texts(ctx, field)
 	case "contentHash":
 		return ec.fieldContext_Agreement_contentHash(ctx, field)
-	case "signBy":
-		return ec.fieldContext_Agreement_signBy(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_Agreement_dueAt(ctx, field)
 	case "publishedBy":
 		return ec.fieldContext_Agreement_publishedBy(ctx, field)
 	case "publishedAt":
@@ -4590,8 +6621,8 @@ func (ec *executionContext) childFields_AgreementStatus(ctx context.Context, fie
 		return ec.fieldContext_AgreementStatus_state(ctx, field)
 	case "newest":
 		return ec.fieldContext_AgreementStatus_newest(ctx, field)
-	case "signBy":
-		return ec.fieldContext_AgreementStatus_signBy(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_AgreementStatus_dueAt(ctx, field)
 	case "signedNumber":
 		return ec.fieldContext_AgreementStatus_signedNumber(ctx, field)
 	case "signedAt":
@@ -4600,8 +6631,8 @@ func (ec *executionContext) childFields_AgreementStatus(ctx context.Context, fie
 		return ec.fieldContext_AgreementStatus_signature(ctx, field)
 	case "needsSignature":
 		return ec.fieldContext_AgreementStatus_needsSignature(ctx, field)
-	case "blocksBusiness":
-		return ec.fieldContext_AgreementStatus_blocksBusiness(ctx, field)
+	case "isBlocked":
+		return ec.fieldContext_AgreementStatus_isBlocked(ctx, field)
 	case "maySign":
 		return ec.fieldContext_AgreementStatus_maySign(ctx, field)
 	}
@@ -4618,6 +6649,116 @@ func (ec *executionContext) childFields_AgreementText(ctx context.Context, field
 		return ec.fieldContext_AgreementText_text(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AgreementText", field.Name)
+}
+
+func (ec *executionContext) childFields_AnswerEnrollmentQuestionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AnswerEnrollmentQuestionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AnswerEnrollmentQuestionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AnswerEnrollmentQuestionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AnswerEnrollmentQuestionError", field.Name)
+}
+
+func (ec *executionContext) childFields_AnswerEnrollmentQuestionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AnswerEnrollmentQuestionPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AnswerEnrollmentQuestionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AnswerEnrollmentQuestionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AppealEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AppealEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AppealEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AppealEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AppealEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_AppealEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AppealEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AppealEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AppealEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ApproveEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ApproveEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ApproveEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ApproveEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApproveEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_ApproveEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_ApproveEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ApproveEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApproveEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AskEnrollmentQuestionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AskEnrollmentQuestionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AskEnrollmentQuestionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AskEnrollmentQuestionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AskEnrollmentQuestionError", field.Name)
+}
+
+func (ec *executionContext) childFields_AskEnrollmentQuestionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AskEnrollmentQuestionPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AskEnrollmentQuestionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AskEnrollmentQuestionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AssignEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AssignEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AssignEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AssignEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AssignEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignEnrollmentPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4724,6 +6865,28 @@ func (ec *executionContext) childFields_AuthorizeProviderPayload(ctx context.Con
 		return ec.fieldContext_AuthorizeProviderPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuthorizeProviderPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_BeginEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_BeginEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_BeginEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_BeginEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_BeginEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginEnrollmentPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Calendar(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4866,6 +7029,16 @@ func (ec *executionContext) childFields_Country(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Country", field.Name)
 }
 
+func (ec *executionContext) childFields_CountryState(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_CountryState_code(ctx, field)
+	case "name":
+		return ec.fieldContext_CountryState_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CountryState", field.Name)
+}
+
 func (ec *executionContext) childFields_CreatePersonalTokenError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4890,6 +7063,28 @@ func (ec *executionContext) childFields_CreatePersonalTokenPayload(ctx context.C
 		return ec.fieldContext_CreatePersonalTokenPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CreatePersonalTokenPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DecideEnrollmentCheckError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_DecideEnrollmentCheckError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_DecideEnrollmentCheckError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_DecideEnrollmentCheckError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DecideEnrollmentCheckError", field.Name)
+}
+
+func (ec *executionContext) childFields_DecideEnrollmentCheckPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_DecideEnrollmentCheckPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DecideEnrollmentCheckPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DecideEnrollmentCheckPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeclareAffiliatesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5048,6 +7243,284 @@ func (ec *executionContext) childFields_EndUserSessionsPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type EndUserSessionsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Enrollment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Enrollment_id(ctx, field)
+	case "purpose":
+		return ec.fieldContext_Enrollment_purpose(ctx, field)
+	case "kind":
+		return ec.fieldContext_Enrollment_kind(ctx, field)
+	case "status":
+		return ec.fieldContext_Enrollment_status(ctx, field)
+	case "organization":
+		return ec.fieldContext_Enrollment_organization(ctx, field)
+	case "partner":
+		return ec.fieldContext_Enrollment_partner(ctx, field)
+	case "country":
+		return ec.fieldContext_Enrollment_country(ctx, field)
+	case "region":
+		return ec.fieldContext_Enrollment_region(ctx, field)
+	case "currency":
+		return ec.fieldContext_Enrollment_currency(ctx, field)
+	case "tenantDomain":
+		return ec.fieldContext_Enrollment_tenantDomain(ctx, field)
+	case "legal":
+		return ec.fieldContext_Enrollment_legal(ctx, field)
+	case "contact":
+		return ec.fieldContext_Enrollment_contact(ctx, field)
+	case "support":
+		return ec.fieldContext_Enrollment_support(ctx, field)
+	case "programmeId":
+		return ec.fieldContext_Enrollment_programmeId(ctx, field)
+	case "isAlreadyEnrolled":
+		return ec.fieldContext_Enrollment_isAlreadyEnrolled(ctx, field)
+	case "memberships":
+		return ec.fieldContext_Enrollment_memberships(ctx, field)
+	case "problems":
+		return ec.fieldContext_Enrollment_problems(ctx, field)
+	case "checks":
+		return ec.fieldContext_Enrollment_checks(ctx, field)
+	case "questions":
+		return ec.fieldContext_Enrollment_questions(ctx, field)
+	case "timeline":
+		return ec.fieldContext_Enrollment_timeline(ctx, field)
+	case "mails":
+		return ec.fieldContext_Enrollment_mails(ctx, field)
+	case "files":
+		return ec.fieldContext_Enrollment_files(ctx, field)
+	case "awaits":
+		return ec.fieldContext_Enrollment_awaits(ctx, field)
+	case "awaitedUntilAt":
+		return ec.fieldContext_Enrollment_awaitedUntilAt(ctx, field)
+	case "slaState":
+		return ec.fieldContext_Enrollment_slaState(ctx, field)
+	case "targetAt":
+		return ec.fieldContext_Enrollment_targetAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_Enrollment_dueAt(ctx, field)
+	case "isPaused":
+		return ec.fieldContext_Enrollment_isPaused(ctx, field)
+	case "applicant":
+		return ec.fieldContext_Enrollment_applicant(ctx, field)
+	case "assignee":
+		return ec.fieldContext_Enrollment_assignee(ctx, field)
+	case "operation":
+		return ec.fieldContext_Enrollment_operation(ctx, field)
+	case "generation":
+		return ec.fieldContext_Enrollment_generation(ctx, field)
+	case "linkSentAt":
+		return ec.fieldContext_Enrollment_linkSentAt(ctx, field)
+	case "linkExpiresAt":
+		return ec.fieldContext_Enrollment_linkExpiresAt(ctx, field)
+	case "rejectReason":
+		return ec.fieldContext_Enrollment_rejectReason(ctx, field)
+	case "rejectNote":
+		return ec.fieldContext_Enrollment_rejectNote(ctx, field)
+	case "decidedBy":
+		return ec.fieldContext_Enrollment_decidedBy(ctx, field)
+	case "decidedAt":
+		return ec.fieldContext_Enrollment_decidedAt(ctx, field)
+	case "isAppealable":
+		return ec.fieldContext_Enrollment_isAppealable(ctx, field)
+	case "appealableUntilAt":
+		return ec.fieldContext_Enrollment_appealableUntilAt(ctx, field)
+	case "appealText":
+		return ec.fieldContext_Enrollment_appealText(ctx, field)
+	case "appealedAt":
+		return ec.fieldContext_Enrollment_appealedAt(ctx, field)
+	case "canBeginAnew":
+		return ec.fieldContext_Enrollment_canBeginAnew(ctx, field)
+	case "touchedAt":
+		return ec.fieldContext_Enrollment_touchedAt(ctx, field)
+	case "submittedAt":
+		return ec.fieldContext_Enrollment_submittedAt(ctx, field)
+	case "confirmedAt":
+		return ec.fieldContext_Enrollment_confirmedAt(ctx, field)
+	case "disownedAt":
+		return ec.fieldContext_Enrollment_disownedAt(ctx, field)
+	case "activatedAt":
+		return ec.fieldContext_Enrollment_activatedAt(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_Enrollment_closedAt(ctx, field)
+	case "version":
+		return ec.fieldContext_Enrollment_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Enrollment_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Enrollment_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Enrollment", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_EnrollmentCheck_kind(ctx, field)
+	case "status":
+		return ec.fieldContext_EnrollmentCheck_status(ctx, field)
+	case "reason":
+		return ec.fieldContext_EnrollmentCheck_reason(ctx, field)
+	case "awaits":
+		return ec.fieldContext_EnrollmentCheck_awaits(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_EnrollmentCheck_dueAt(ctx, field)
+	case "note":
+		return ec.fieldContext_EnrollmentCheck_note(ctx, field)
+	case "decidedBy":
+		return ec.fieldContext_EnrollmentCheck_decidedBy(ctx, field)
+	case "decidedAt":
+		return ec.fieldContext_EnrollmentCheck_decidedAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_EnrollmentCheck_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentCheck", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_EnrollmentConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_EnrollmentConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_EnrollmentConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_EnrollmentConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_EnrollmentEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_EnrollmentEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_EnrollmentEntry_number(ctx, field)
+	case "kind":
+		return ec.fieldContext_EnrollmentEntry_kind(ctx, field)
+	case "occurredAt":
+		return ec.fieldContext_EnrollmentEntry_occurredAt(ctx, field)
+	case "side":
+		return ec.fieldContext_EnrollmentEntry_side(ctx, field)
+	case "actorName":
+		return ec.fieldContext_EnrollmentEntry_actorName(ctx, field)
+	case "isInternal":
+		return ec.fieldContext_EnrollmentEntry_isInternal(ctx, field)
+	case "check":
+		return ec.fieldContext_EnrollmentEntry_check(ctx, field)
+	case "reasonCode":
+		return ec.fieldContext_EnrollmentEntry_reasonCode(ctx, field)
+	case "note":
+		return ec.fieldContext_EnrollmentEntry_note(ctx, field)
+	case "untilAt":
+		return ec.fieldContext_EnrollmentEntry_untilAt(ctx, field)
+	case "mail":
+		return ec.fieldContext_EnrollmentEntry_mail(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentMail(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "template":
+		return ec.fieldContext_EnrollmentMail_template(ctx, field)
+	case "recipient":
+		return ec.fieldContext_EnrollmentMail_recipient(ctx, field)
+	case "state":
+		return ec.fieldContext_EnrollmentMail_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_EnrollmentMail_failureCode(ctx, field)
+	case "attempts":
+		return ec.fieldContext_EnrollmentMail_attempts(ctx, field)
+	case "nextAttemptAt":
+		return ec.fieldContext_EnrollmentMail_nextAttemptAt(ctx, field)
+	case "sentAt":
+		return ec.fieldContext_EnrollmentMail_sentAt(ctx, field)
+	case "events":
+		return ec.fieldContext_EnrollmentMail_events(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_EnrollmentMail_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentMail", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_EnrollmentProblem_message(ctx, field)
+	case "path":
+		return ec.fieldContext_EnrollmentProblem_path(ctx, field)
+	case "code":
+		return ec.fieldContext_EnrollmentProblem_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentProblem", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentQuestion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_EnrollmentQuestion_id(ctx, field)
+	case "check":
+		return ec.fieldContext_EnrollmentQuestion_check(ctx, field)
+	case "documents":
+		return ec.fieldContext_EnrollmentQuestion_documents(ctx, field)
+	case "text":
+		return ec.fieldContext_EnrollmentQuestion_text(ctx, field)
+	case "askedAt":
+		return ec.fieldContext_EnrollmentQuestion_askedAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_EnrollmentQuestion_dueAt(ctx, field)
+	case "answer":
+		return ec.fieldContext_EnrollmentQuestion_answer(ctx, field)
+	case "answeredBy":
+		return ec.fieldContext_EnrollmentQuestion_answeredBy(ctx, field)
+	case "answeredAt":
+		return ec.fieldContext_EnrollmentQuestion_answeredAt(ctx, field)
+	case "files":
+		return ec.fieldContext_EnrollmentQuestion_files(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentQuestion", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentRequirementItem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "requirement":
+		return ec.fieldContext_EnrollmentRequirementItem_requirement(ctx, field)
+	case "isMandatory":
+		return ec.fieldContext_EnrollmentRequirementItem_isMandatory(ctx, field)
+	case "isForEnrolled":
+		return ec.fieldContext_EnrollmentRequirementItem_isForEnrolled(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentRequirementItem", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentRequirements(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "country":
+		return ec.fieldContext_EnrollmentRequirements_country(ctx, field)
+	case "kind":
+		return ec.fieldContext_EnrollmentRequirements_kind(ctx, field)
+	case "items":
+		return ec.fieldContext_EnrollmentRequirements_items(ctx, field)
+	case "states":
+		return ec.fieldContext_EnrollmentRequirements_states(ctx, field)
+	case "requiresPostalCode":
+		return ec.fieldContext_EnrollmentRequirements_requiresPostalCode(ctx, field)
+	case "documents":
+		return ec.fieldContext_EnrollmentRequirements_documents(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentRequirements", field.Name)
+}
+
 func (ec *executionContext) childFields_Event(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -5082,6 +7555,32 @@ func (ec *executionContext) childFields_ExportAuditEventsPayload(ctx context.Con
 		return ec.fieldContext_ExportAuditEventsPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ExportAuditEventsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_File_id(ctx, field)
+	case "name":
+		return ec.fieldContext_File_name(ctx, field)
+	case "mediaType":
+		return ec.fieldContext_File_mediaType(ctx, field)
+	case "size":
+		return ec.fieldContext_File_size(ctx, field)
+	case "sha256":
+		return ec.fieldContext_File_sha256(ctx, field)
+	case "width":
+		return ec.fieldContext_File_width(ctx, field)
+	case "height":
+		return ec.fieldContext_File_height(ctx, field)
+	case "purpose":
+		return ec.fieldContext_File_purpose(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_File_createdAt(ctx, field)
+	case "downloadUrl":
+		return ec.fieldContext_File_downloadUrl(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
 }
 
 func (ec *executionContext) childFields_Holiday(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5270,6 +7769,20 @@ func (ec *executionContext) childFields_KeepInvitationWaitingPayload(ctx context
 	return nil, fmt.Errorf("no field named %q was found under type KeepInvitationWaitingPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_LegalProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_LegalProfile_name(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_LegalProfile_registrationId(ctx, field)
+	case "website":
+		return ec.fieldContext_LegalProfile_website(ctx, field)
+	case "address":
+		return ec.fieldContext_LegalProfile_address(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LegalProfile", field.Name)
+}
+
 func (ec *executionContext) childFields_LiftMailSuppressionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5368,6 +7881,28 @@ func (ec *executionContext) childFields_MailMessageEdge(ctx context.Context, fie
 		return ec.fieldContext_MailMessageEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MailMessageEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_MembershipChoice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "membershipId":
+		return ec.fieldContext_MembershipChoice_membershipId(ctx, field)
+	case "programmeId":
+		return ec.fieldContext_MembershipChoice_programmeId(ctx, field)
+	case "legalName":
+		return ec.fieldContext_MembershipChoice_legalName(ctx, field)
+	case "country":
+		return ec.fieldContext_MembershipChoice_country(ctx, field)
+	case "isAlreadyEnrolled":
+		return ec.fieldContext_MembershipChoice_isAlreadyEnrolled(ctx, field)
+	case "isSelectable":
+		return ec.fieldContext_MembershipChoice_isSelectable(ctx, field)
+	case "reason":
+		return ec.fieldContext_MembershipChoice_reason(ctx, field)
+	case "isSelected":
+		return ec.fieldContext_MembershipChoice_isSelected(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MembershipChoice", field.Name)
 }
 
 func (ec *executionContext) childFields_Operation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5804,6 +8339,82 @@ func (ec *executionContext) childFields_PersonalTokenEdge(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type PersonalTokenEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_PostalAddress(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "line1":
+		return ec.fieldContext_PostalAddress_line1(ctx, field)
+	case "line2":
+		return ec.fieldContext_PostalAddress_line2(ctx, field)
+	case "city":
+		return ec.fieldContext_PostalAddress_city(ctx, field)
+	case "postalCode":
+		return ec.fieldContext_PostalAddress_postalCode(ctx, field)
+	case "state":
+		return ec.fieldContext_PostalAddress_state(ctx, field)
+	case "country":
+		return ec.fieldContext_PostalAddress_country(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PostalAddress", field.Name)
+}
+
+func (ec *executionContext) childFields_PrimaryContact(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "firstName":
+		return ec.fieldContext_PrimaryContact_firstName(ctx, field)
+	case "lastName":
+		return ec.fieldContext_PrimaryContact_lastName(ctx, field)
+	case "email":
+		return ec.fieldContext_PrimaryContact_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_PrimaryContact_phone(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PrimaryContact", field.Name)
+}
+
+func (ec *executionContext) childFields_PromoteEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_PromoteEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_PromoteEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_PromoteEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PromoteEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_PromoteEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_PromoteEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_PromoteEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PromoteEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ProveMembershipError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ProveMembershipError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ProveMembershipError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ProveMembershipError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProveMembershipError", field.Name)
+}
+
+func (ec *executionContext) childFields_ProveMembershipPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "choices":
+		return ec.fieldContext_ProveMembershipPayload_choices(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ProveMembershipPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProveMembershipPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_PublishAgreementError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5910,6 +8521,28 @@ func (ec *executionContext) childFields_ReinstatePartnerPayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type ReinstatePartnerPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RejectEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RejectEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RejectEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RejectEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RejectEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_RejectEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_RejectEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RejectEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RejectEnrollmentPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RemoveHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -6002,6 +8635,28 @@ func (ec *executionContext) childFields_RequestPartnershipsPayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type RequestPartnershipsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestProfileChangeError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RequestProfileChangeError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RequestProfileChangeError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RequestProfileChangeError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestProfileChangeError", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestProfileChangePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_RequestProfileChangePayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RequestProfileChangePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestProfileChangePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RequestTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -6070,6 +8725,30 @@ func (ec *executionContext) childFields_ResendUserInvitationPayload(ctx context.
 		return ec.fieldContext_ResendUserInvitationPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ResendUserInvitationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ResendVerificationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ResendVerificationError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ResendVerificationError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ResendVerificationError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResendVerificationError", field.Name)
+}
+
+func (ec *executionContext) childFields_ResendVerificationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_ResendVerificationPayload_enrollment(ctx, field)
+	case "operation":
+		return ec.fieldContext_ResendVerificationPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ResendVerificationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResendVerificationPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RetryOperationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6158,6 +8837,50 @@ func (ec *executionContext) childFields_RotatePartnershipLinkPayload(ctx context
 		return ec.fieldContext_RotatePartnershipLinkPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RotatePartnershipLinkPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SaveEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SaveEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SaveEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SaveEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SaveEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_SaveEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_SaveEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SaveEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SaveEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SelectProgrammeIdError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SelectProgrammeIdError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SelectProgrammeIdError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SelectProgrammeIdError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SelectProgrammeIdError", field.Name)
+}
+
+func (ec *executionContext) childFields_SelectProgrammeIdPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_SelectProgrammeIdPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SelectProgrammeIdPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SelectProgrammeIdPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6274,6 +8997,64 @@ func (ec *executionContext) childFields_SignAgreementPayload(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type SignAgreementPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_StartEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_StartEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_StartEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_StartEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StartEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_StartEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "isStarted":
+		return ec.fieldContext_StartEnrollmentPayload_isStarted(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_StartEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StartEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmitEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SubmitEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SubmitEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SubmitEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmitEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmitEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_SubmitEnrollmentPayload_enrollment(ctx, field)
+	case "operation":
+		return ec.fieldContext_SubmitEnrollmentPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SubmitEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmitEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SupportProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_SupportProfile_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_SupportProfile_phone(ctx, field)
+	case "website":
+		return ec.fieldContext_SupportProfile_website(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SupportProfile", field.Name)
+}
+
 func (ec *executionContext) childFields_SuspendPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -6348,6 +9129,28 @@ func (ec *executionContext) childFields_TerminationEdge(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type TerminationEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_UnfreezeEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_UnfreezeEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_UnfreezeEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_UnfreezeEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnfreezeEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_UnfreezeEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_UnfreezeEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UnfreezeEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnfreezeEnrollmentPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_UpdateProfileError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -6368,6 +9171,28 @@ func (ec *executionContext) childFields_UpdateProfilePayload(ctx context.Context
 		return ec.fieldContext_UpdateProfilePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdateProfilePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateSupportProfileError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_UpdateSupportProfileError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_UpdateSupportProfileError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_UpdateSupportProfileError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateSupportProfileError", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateSupportProfilePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_UpdateSupportProfilePayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UpdateSupportProfilePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateSupportProfilePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_User(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6468,6 +9293,28 @@ func (ec *executionContext) childFields_WithdrawAdminAccessPayload(ctx context.C
 		return ec.fieldContext_WithdrawAdminAccessPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WithdrawAdminAccessPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_WithdrawEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_WithdrawEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_WithdrawEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_WithdrawEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_WithdrawEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawEnrollmentPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_WithdrawTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

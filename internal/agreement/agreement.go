@@ -33,8 +33,8 @@ type Agreement struct {
 	Number string `bun:"number"`
 	// ContentHash is the digest of its texts; see Hash.
 	ContentHash string `bun:"content_hash"`
-	// SignBy is until when those who signed an older version have time.
-	SignBy        time.Time  `bun:"sign_by"`
+	// DueAt is until when those who signed an older version have time.
+	DueAt         time.Time  `bun:"due_at"`
 	PublishedByID ident.ID   `bun:"published_by_id"`
 	PublishedAt   time.Time  `bun:"published_at"`
 	NextActionAt  *time.Time `bun:"next_action_at"`
@@ -103,7 +103,7 @@ const day = 24 * time.Hour
 // Reminders within an hour of publishing are left out.
 func (a *Agreement) Next(after time.Time) (Step, time.Time) {
 	for _, days := range ReminderDays {
-		at := a.SignBy.Add(-time.Duration(days) * day)
+		at := a.DueAt.Add(-time.Duration(days) * day)
 		if at.After(after) && at.After(a.PublishedAt.Add(time.Hour)) {
 			return Step(strconv.Itoa(days)), at
 		}
@@ -154,8 +154,8 @@ type Status struct {
 	State State
 	// Newest is the version that would be signed now; nil before the first.
 	Newest *Agreement
-	// SignBy is until when the newest must be signed; nil unless Due or Overdue.
-	SignBy *time.Time
+	// DueAt is until when the newest must be signed; nil unless Due or Overdue.
+	DueAt *time.Time
 	// SignedNumber and SignedAt are of the version that was signed last, on
 	// paper or here; "" and nil without one.
 	SignedNumber string
@@ -164,8 +164,8 @@ type Status struct {
 	Signature *Signature
 	// NeedsSignature says that the newest version waits for a signature.
 	NeedsSignature bool
-	// BlocksBusiness says that there is no new business until then.
-	BlocksBusiness bool
+	// Blocked says that there is no new business until then.
+	Blocked bool
 	// MaySign says that the viewer may give the signature.
 	MaySign bool
 }
@@ -178,12 +178,12 @@ func statusOf(p *partner.Partner, newest *Agreement, now time.Time) *Status {
 	}
 	switch s.State {
 	case Due, Overdue:
-		s.SignBy = p.AgreementDueAt
+		s.DueAt = p.AgreementDueAt
 		s.NeedsSignature = newest != nil
 	case Unsigned:
 		s.NeedsSignature = newest != nil
 	}
-	s.BlocksBusiness = s.State == Unsigned || s.State == Overdue
+	s.Blocked = s.State == Unsigned || s.State == Overdue
 	return s
 }
 

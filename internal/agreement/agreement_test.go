@@ -29,8 +29,8 @@ func problems(err error) string {
 	return strings.Join(all, ", ")
 }
 
-func version(number string, signBy time.Time) PublishInput {
-	return PublishInput{Number: number, SignBy: signBy, Texts: []TextInput{
+func version(number string, dueAt time.Time) PublishInput {
+	return PublishInput{Number: number, DueAt: dueAt, Texts: []TextInput{
 		{Locale: "en", Title: "Partner agreement", Text: "We work together.\n\nVersion " + number + "."},
 		{Locale: "it", Title: "Contratto di partnership", Text: "Lavoriamo insieme.\n\nVersione " + number + "."},
 	}}
@@ -50,11 +50,11 @@ func TestPublishInput(t *testing.T) {
 		"no number":              {func(in *PublishInput) { in.Number = "" }, "number AGREEMENT_NUMBER_INVALID"},
 		"number with a space":    {func(in *PublishInput) { in.Number = "2026 07" }, "number AGREEMENT_NUMBER_INVALID"},
 		"number with a line end": {func(in *PublishInput) { in.Number = "2026-07\n" }, "number AGREEMENT_NUMBER_INVALID"},
-		"a day's notice":         {func(in *PublishInput) { in.SignBy = now.Add(day) }, ""},
-		"a little less":          {func(in *PublishInput) { in.SignBy = now.Add(day - time.Microsecond) }, "signBy DATE_TOO_EARLY"},
-		"in the past":            {func(in *PublishInput) { in.SignBy = now.Add(-day) }, "signBy DATE_TOO_EARLY"},
-		"a year's notice":        {func(in *PublishInput) { in.SignBy = now.Add(maxNotice) }, ""},
-		"a little more":          {func(in *PublishInput) { in.SignBy = now.Add(maxNotice + time.Microsecond) }, "signBy DATE_TOO_LATE"},
+		"a day's notice":         {func(in *PublishInput) { in.DueAt = now.Add(day) }, ""},
+		"a little less":          {func(in *PublishInput) { in.DueAt = now.Add(day - time.Microsecond) }, "dueAt DATE_TOO_EARLY"},
+		"in the past":            {func(in *PublishInput) { in.DueAt = now.Add(-day) }, "dueAt DATE_TOO_EARLY"},
+		"a year's notice":        {func(in *PublishInput) { in.DueAt = now.Add(maxNotice) }, ""},
+		"a little more":          {func(in *PublishInput) { in.DueAt = now.Add(maxNotice + time.Microsecond) }, "dueAt DATE_TOO_LATE"},
 		"no text":                {func(in *PublishInput) { in.Texts = nil }, "texts ENGLISH_REQUIRED"},
 		"no English":             {func(in *PublishInput) { in.Texts = in.Texts[1:] }, "texts ENGLISH_REQUIRED"},
 		"a language twice":       {func(in *PublishInput) { in.Texts[1].Locale = "en" }, "texts.1.locale LOCALE_TWICE"},
@@ -68,7 +68,7 @@ func TestPublishInput(t *testing.T) {
 		"text of 50,001":         {func(in *PublishInput) { in.Texts[0].Text = strings.Repeat("ü", 50_001) }, "texts.0.text TOO_LONG"},
 		"text turned around":     {func(in *PublishInput) { in.Texts[1].Text = "a\u202Eb" }, "texts.1.text CONTROL_CHARACTERS"},
 		"all of it": {func(in *PublishInput) { *in = PublishInput{Texts: []TextInput{{}}} },
-			"number AGREEMENT_NUMBER_INVALID, signBy DATE_TOO_EARLY, texts.0.locale INVALID, texts.0.title REQUIRED, texts.0.text REQUIRED, texts ENGLISH_REQUIRED"},
+			"number AGREEMENT_NUMBER_INVALID, dueAt DATE_TOO_EARLY, texts.0.locale INVALID, texts.0.title REQUIRED, texts.0.text REQUIRED, texts ENGLISH_REQUIRED"},
 	} {
 		in := version("2026-07", now.Add(30*day))
 		c.change(&in)
@@ -132,7 +132,7 @@ func TestNext(t *testing.T) {
 		"two days":          {2 * day, "0@2d"},
 		"three days, a bit": {3*day + time.Hour, "0@3d"},
 	} {
-		a := &Agreement{PublishedAt: now, SignBy: now.Add(c.notice)}
+		a := &Agreement{PublishedAt: now, DueAt: now.Add(c.notice)}
 		var got []string
 		for step, at := a.Next(now); step != StepNone; step, at = a.Next(at) {
 			got = append(got, fmt.Sprintf("%s@%dd", step, int(at.Sub(now)/day)))
@@ -145,13 +145,13 @@ func TestNext(t *testing.T) {
 
 func TestStatusOf(t *testing.T) {
 	t.Parallel()
-	newest := &Agreement{Number: "2", SignBy: now.Add(day)}
+	newest := &Agreement{Number: "2", DueAt: now.Add(day)}
 	signed := now.Add(-day)
 	for name, c := range map[string]struct {
-		p               *partner.Partner
-		newest          *Agreement
-		want            State
-		needs, isBlocks bool
+		p                *partner.Partner
+		newest           *Agreement
+		want             State
+		needs, isBlocked bool
 	}{
 		"no partner":             {nil, newest, NotAsked, false, false},
 		"applying":               {&partner.Partner{Status: partner.Applying}, newest, NotAsked, false, false},
@@ -164,7 +164,7 @@ func TestStatusOf(t *testing.T) {
 		"overdue this moment":    {&partner.Partner{Status: partner.Active, AgreementSignedAt: &signed, AgreementDueAt: &now}, newest, Overdue, true, true},
 	} {
 		s := statusOf(c.p, c.newest, now)
-		if s.State != c.want || s.NeedsSignature != c.needs || s.BlocksBusiness != c.isBlocks || (s.SignBy != nil) != (c.want == Due || c.want == Overdue) {
+		if s.State != c.want || s.NeedsSignature != c.needs || s.Blocked != c.isBlocked || (s.DueAt != nil) != (c.want == Due || c.want == Overdue) {
 			t.Errorf("%s: got %+v", name, s)
 		}
 	}

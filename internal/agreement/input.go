@@ -46,8 +46,8 @@ type TextInput struct {
 type PublishInput struct {
 	// Number is 1 to 20 letters, digits, dots or hyphens.
 	Number string
-	// SignBy is until when those who signed an older version have time.
-	SignBy time.Time
+	// DueAt is until when those who signed an older version have time.
+	DueAt time.Time
 	// Texts are the languages, English among them.
 	Texts          []TextInput
 	IdempotencyKey *string
@@ -62,12 +62,12 @@ func (in *PublishInput) Validate(now time.Time) error {
 	if !number.MatchString(in.Number) {
 		p.Add("number", CodeNumberInvalid)
 	}
-	in.SignBy = in.SignBy.UTC().Truncate(time.Microsecond)
-	switch notice := in.SignBy.Sub(now); {
+	in.DueAt = in.DueAt.UTC().Truncate(time.Microsecond)
+	switch notice := in.DueAt.Sub(now); {
 	case notice < minNotice:
-		p.Add("signBy", CodeDateTooEarly)
+		p.Add("dueAt", CodeDateTooEarly)
 	case notice > maxNotice:
-		p.Add("signBy", CodeDateTooLate, "max", fmt.Sprint(int(maxNotice/day)))
+		p.Add("dueAt", CodeDateTooLate, "max", fmt.Sprint(int(maxNotice/day)))
 	}
 	seen := map[string]bool{}
 	if len(in.Texts) > len(Locales) {
@@ -123,6 +123,12 @@ func (in *SignInput) Validate() error {
 		p.Add("confirmed", CodeNotConfirmed)
 	}
 	return p.Err()
+}
+
+// Filter narrows a list of versions.
+type Filter struct {
+	// Number is the one version's.
+	Number *string
 }
 
 // SignatureFilter narrows a list of signatures.

@@ -61,7 +61,7 @@ func (s *Service) Look(ctx context.Context, run *outbox.Run, args Look) error {
 			step, at := a.Next(a.NextActionAt.Add(-time.Microsecond))
 			if later, then := a.Next(at); later == StepNone || then.After(tx.Now) {
 				// once more, for partners that came while it was published
-				if _, err := s.partners.DemandTx(ctx, tx, a.Number, a.SignBy); err != nil {
+				if _, err := s.partners.DemandTx(ctx, tx, a.Number, a.DueAt); err != nil {
 					return err
 				}
 				if _, err := outbox.Put(ctx, tx, Announce{AgreementID: a.ID, Step: step}, outbox.About(a.ID)); err != nil {
@@ -154,7 +154,7 @@ func (s *Service) ask(ctx context.Context, tx *database.Tx, p *partner.Partner, 
 		return err
 	}
 	template := "agreement_reminder"
-	data := map[string]string{"Company": p.LegalName, "Version": a.Number, "SignBy": p.AgreementDueAt.UTC().Format(time.RFC3339), "DaysLeft": string(step)}
+	data := map[string]string{"Company": p.LegalName, "Version": a.Number, "DueAt": p.AgreementDueAt.UTC().Format(time.RFC3339), "DaysLeft": string(step)}
 	if step == StepPublish {
 		template = "agreement_published"
 	}

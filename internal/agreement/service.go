@@ -46,7 +46,7 @@ func New(db *database.DB, accounts *account.Service, partners *partner.Service, 
 		if err != nil || a == nil || a.Number == version {
 			return nil, err
 		}
-		return &a.SignBy, nil
+		return &a.DueAt, nil
 	})
 	return s
 }
@@ -103,7 +103,7 @@ func (s *Service) PublishTx(ctx context.Context, tx *database.Tx, actor access.A
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &Agreement{ID: ident.New(ident.Agreement), Number: in.Number, SignBy: in.SignBy, PublishedByID: actor.UserID, PublishedAt: tx.Now}
+	a := &Agreement{ID: ident.New(ident.Agreement), Number: in.Number, DueAt: in.DueAt, PublishedByID: actor.UserID, PublishedAt: tx.Now}
 	if former != nil && !a.PublishedAt.After(former.PublishedAt) {
 		a.PublishedAt = former.PublishedAt.Add(time.Microsecond) // its transaction began later and was first
 	}
@@ -124,7 +124,7 @@ func (s *Service) PublishTx(ctx context.Context, tx *database.Tx, actor access.A
 			return nil, nil, err
 		}
 	}
-	if _, err := s.partners.DemandTx(ctx, tx, a.Number, a.SignBy); err != nil {
+	if _, err := s.partners.DemandTx(ctx, tx, a.Number, a.DueAt); err != nil {
 		return nil, nil, err
 	}
 	if err := s.plan(ctx, tx, a, tx.Now); err != nil {
@@ -279,15 +279,15 @@ func (s *Service) Status(ctx context.Context, actor access.Actor, id *ident.ID) 
 }
 
 // List is a page of the published versions, newest first.
-func (s *Service) List(ctx context.Context, actor access.Actor, args page.Args) (*page.Connection[*Agreement], error) {
+func (s *Service) List(ctx context.Context, actor access.Actor, args page.Args, f Filter) (*page.Connection[*Agreement], error) {
 	if err := actor.Require(access.PermAgreementRead); err != nil {
 		return nil, err
 	}
-	pq, err := args.Resolve(versionsOrder(), struct{}{})
+	pq, err := args.Resolve(versionsOrder(), f)
 	if err != nil {
 		return nil, err
 	}
-	return list(ctx, s.db, pq)
+	return list(ctx, s.db, pq, f)
 }
 
 // ByIDs reads published versions.

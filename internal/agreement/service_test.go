@@ -450,7 +450,7 @@ func TestTwoVersions(t *testing.T) {
 }
 
 // Every role × signing; only a Global admin in person, freshly signed in, may.
-func TestSignByEveryRole(t *testing.T) {
+func TestDueAtEveryRole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p, gina := w.company("Acme", unsigned)
@@ -634,7 +634,7 @@ func TestPublishAndSignAtOnce(t *testing.T) {
 		all.Go(func() { w.publish(n, 30*day) })
 	}
 	all.Wait()
-	list, err := w.List(t.Context(), w.chief, page.Args{})
+	list, err := w.List(t.Context(), w.chief, page.Args{}, Filter{})
 	if err != nil || len(list.Edges) != 3 || list.Edges[2].Node.ID != first.ID {
 		t.Fatal(list, err)
 	}
@@ -642,7 +642,7 @@ func TestPublishAndSignAtOnce(t *testing.T) {
 		if errs[i] != nil && !fault.Is(errs[i], fault.CodeConflict) {
 			t.Error(errs[i])
 		}
-		if got := w.reload(p); w.state(p) != Due || !got.AgreementDueAt.Equal(list.Edges[0].Node.SignBy) {
+		if got := w.reload(p); w.state(p) != Due || !got.AgreementDueAt.Equal(list.Edges[0].Node.DueAt) {
 			t.Errorf("%s after %v: %+v", w.state(p), errs[i], got)
 		}
 	}
@@ -690,7 +690,7 @@ func TestLists(t *testing.T) {
 		if c.code != "" && !fault.Is(err, c.code) || c.code == "" && (err != nil || len(l.Edges) != c.want) {
 			t.Errorf("%s lists %+v, %v", name, l, err)
 		}
-		v, err := w.List(t.Context(), c.actor, page.Args{First: ptr(1)})
+		v, err := w.List(t.Context(), c.actor, page.Args{First: ptr(1)}, Filter{})
 		if c.withoutPermission != (err != nil) || err == nil && (len(v.Edges) != 1 || v.Edges[0].Node.ID != two.ID) {
 			t.Errorf("%s reads versions %+v, %v", name, v, err)
 		}
@@ -730,7 +730,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("before the first version: %+v", s)
 	}
 	a := w.publish("2026-07", 30*day)
-	if s := status(gina, nil); s.State != Due || !s.NeedsSignature || !s.MaySign || s.BlocksBusiness || s.SignBy == nil || !s.SignBy.Equal(a.SignBy) || s.Newest.ID != a.ID {
+	if s := status(gina, nil); s.State != Due || !s.NeedsSignature || !s.MaySign || s.Blocked || s.DueAt == nil || !s.DueAt.Equal(a.DueAt) || s.Newest.ID != a.ID {
 		t.Errorf("got %+v", s)
 	}
 	if s := status(ada, nil); s.State != Due || s.MaySign {
@@ -742,7 +742,7 @@ func TestStatus(t *testing.T) {
 	if s := status(ada, &acme.ID); s.State != Signed || s.NeedsSignature || s.Signature == nil || s.Signature.SignedByID != gina.UserID || s.SignedNumber != "2026-07" {
 		t.Errorf("signed: %+v", s)
 	}
-	if s := status(w.chief, &beta.ID); s.State != Unsigned || !s.BlocksBusiness || s.MaySign {
+	if s := status(w.chief, &beta.ID); s.State != Unsigned || !s.Blocked || s.MaySign {
 		t.Errorf("for the operator: %+v", s)
 	}
 	if s := status(w.chief, nil); s != nil {

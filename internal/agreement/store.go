@@ -163,13 +163,20 @@ func signatureOf(ctx context.Context, idb bun.IDB, s access.Scope, partner ident
 	return &row, err
 }
 
-func list(ctx context.Context, db *database.DB, pq page.Query) (*page.Connection[*Agreement], error) {
+func list(ctx context.Context, db *database.DB, pq page.Query, f Filter) (*page.Connection[*Agreement], error) {
+	base := func(model any) *bun.SelectQuery {
+		q := db.Read().NewSelect().Model(model)
+		if f.Number != nil {
+			q = q.Where("agreement.number = ?", *f.Number)
+		}
+		return q
+	}
 	var rows []*Agreement
-	if err := database.Keyset(db.Read().NewSelect().Model(&rows), pq, "agreement.id").Scan(ctx); err != nil {
+	if err := database.Keyset(base(&rows), pq, "agreement.id").Scan(ctx); err != nil {
 		return nil, err
 	}
 	return page.Build(pq, rows, func(a *Agreement) (any, ident.ID) { return a.PublishedAt, a.ID }, func(ctx context.Context) (int, error) {
-		return database.CountCapped(ctx, db.Read(), db.Read().NewSelect().Model((*Agreement)(nil)))
+		return database.CountCapped(ctx, db.Read(), base((*Agreement)(nil)))
 	}), nil
 }
 
