@@ -101,7 +101,7 @@ func fillQueue(tb testing.TB, db *database.DB, n int) access.Actor {
 // queueCases are pages that reviewers read.
 func queueCases() []queueCase {
 	provider := access.IndirectProvider
-	me, nobody, yes, italy, text := AssignedToMe, AssignedToNo, true, "IT", "c"
+	me, nobody, yes, italy, text, domain := AssignedToMe, AssignedToNo, true, "IT", "c", "W100000"
 	review := []Status{InReview}
 	return []queueCase{
 		{"all", nil, Filter{}},
@@ -115,6 +115,7 @@ func queueCases() []queueCase {
 		{"country", nil, Filter{Status: review, Country: &italy}},
 		{"kind", nil, Filter{Status: review, Kind: &provider}},
 		{"search", nil, Filter{Status: review, Search: &text}},
+		{"search by domain", nil, Filter{Search: &domain}},
 		{"search by name", &Order{ByName, page.Asc}, Filter{Search: &text}},
 		{"by name", &Order{ByName, page.Asc}, Filter{Status: review}},
 		{"mine by name", &Order{ByName, page.Asc}, Filter{Assigned: &me}},
@@ -275,5 +276,5 @@ func holds(e *Enrollment, f Filter, open map[ident.ID]bool, now time.Time) bool 
 	if f.Overdue != nil && (e.Status != InReview || e.DueAt == nil || e.DueAt.After(now)) {
 		return false
 	}
-	return (len(f.CheckOpen) == 0 || open[e.ID]) && (f.Search == nil || strings.HasPrefix(e.LegalNameFolded, *f.Search))
+	return (len(f.CheckOpen) == 0 || open[e.ID]) && (f.Search == nil || strings.HasPrefix(e.LegalNameFolded, *f.Search) || strings.HasPrefix(e.TenantDomain, strings.ToLower(*f.Search)))
 }

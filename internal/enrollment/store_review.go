@@ -31,7 +31,7 @@ func startsWith(column, text string) schema.QueryAppender {
 	return bun.SafeQuery("(? >= ? AND ? < ?)", bun.Ident(column), text, bun.Ident(column), text+"\U0010FFFF")
 }
 
-// narrow applies a filter but for its statuses.
+// narrow applies a filter but for its statuses and its search.
 func (f Filter) narrow(q *bun.SelectQuery, s access.Scope, now time.Time) *bun.SelectQuery {
 	q = q.ApplyQueryBuilder(reach(s))
 	if f.Purpose != nil {
@@ -70,11 +70,6 @@ func (f Filter) narrow(q *bun.SelectQuery, s access.Scope, now time.Time) *bun.S
 			q = q.Where("(enrollment.due_at IS NULL OR enrollment.due_at > ?)", now)
 		}
 	}
-	if f.Search != nil && strings.TrimSpace(*f.Search) != "" {
-		// names are stored without their legal form, which people type
-		q = q.Where("(? OR enrollment.legal_name_folded = ? OR ?)", startsWith("enrollment.legal_name_folded", address.Fold(*f.Search)),
-			address.FoldCompany(*f.Search), startsWith("enrollment.tenant_domain", strings.ToLower(strings.TrimSpace(*f.Search))))
-	}
 	return q
 }
 
@@ -93,33 +88,56 @@ func (f Filter) statuses() []Status {
 	return nil
 }
 
-// list reads a page. Each status is read by itself, in the order asked for
-// and no further than a page, so that the index of that status and order
-// answers whatever the number of rows; the pages are then merged into one. It
-// is one statement all the same.
+// searches are the ways in which an enrollment can match a search, each of
+// which an index answers; nil without a search.
+func (f Filter) searches() []schema.QueryAppender {
+	if f.Search == nil || strings.TrimSpace(*f.Search) == "" {
+		return nil
+	}
+	name := address.Fold(*f.Search)
+	out := []schema.QueryAppender{startsWith("enrollment.legal_name_folded", name),
+		startsWith("enrollment.tenant_domain", strings.ToLower(strings.TrimSpace(*f.Search)))}
+	if bare := address.FoldCompany(*f.Search); bare != name { // names are stored without their legal form, which people type
+		out = append(out, bun.SafeQuery("enrollment.legal_name_folded = ?", bare))
+	}
+	return out
+}
+
+// list reads a page. Each status, and each way to match a search, is read by
+// itself, in the order asked for and no further than a page, so that an index
+// answers whatever the number of rows; what comes of it is merged into one
+// page. It is one statement all the same.
 func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter) (*page.Connection[*Enrollment], error) {
-	now := db.Now()
-	statuses := f.statuses()
+	now, statuses, searches := db.Now(), f.statuses(), f.searches()
+	arm := func(q *bun.SelectQuery, status, search int) *bun.SelectQuery {
+		if len(statuses) > 0 {
+			q = q.Where("enrollment.status = ?", statuses[status])
+		}
+		if len(searches) > 0 {
+			q = q.Where("?", searches[search])
+		}
+		return database.Keyset(f.narrow(q, s, now), pq, "enrollment.id")
+	}
 	var rows []*Enrollment
 	q := db.Read().NewSelect().Model(&rows)
-	if len(statuses) < 2 {
-		if len(statuses) == 1 {
-			q = q.Where("enrollment.status = ?", statuses[0])
-		}
-		q = database.Keyset(f.narrow(q, s, now), pq, "enrollment.id")
+	if len(statuses) < 2 && len(searches) == 0 {
+		q = arm(q, 0, 0)
 	} else {
-		arms := make([]string, len(statuses))
-		args := make([]any, len(statuses))
-		for i, status := range statuses {
-			arm := db.Read().NewSelect().TableExpr("enrollment").ColumnExpr("enrollment.id, "+pq.Order.Column+" AS place").Where("enrollment.status = ?", status)
-			arms[i], args[i] = fmt.Sprintf("SELECT id, place FROM (?) AS of_%d", i), database.Keyset(f.narrow(arm, s, now), pq, "enrollment.id")
+		var arms []string
+		var args []any
+		for i := range max(1, len(statuses)) {
+			for j := range max(1, len(searches)) {
+				arms = append(arms, fmt.Sprintf("SELECT id, place FROM (?) AS arm_%d_%d", i, j))
+				args = append(args, arm(db.Read().NewSelect().TableExpr("enrollment").ColumnExpr("enrollment.id, "+pq.Order.Column+" AS place"), i, j))
+			}
 		}
-		first := pq
-		first.HasCursor = false // the arms begin beyond it
-		first.Order.Column = "place"
-		picked := database.Keyset(db.Read().NewSelect().TableExpr("(?) AS picked", bun.SafeQuery(strings.Join(arms, " UNION ALL "), args...)).Column("id"), first, "id")
-		first.Order.Column = pq.Order.Column
-		q = database.Keyset(q.Where("enrollment.id IN (?)", picked), first, "enrollment.id")
+		merged := pq
+		merged.HasCursor = false // the arms begin beyond it
+		merged.Order.Column = "place"
+		// UNION, since an enrollment may match by name and by domain
+		picked := database.Keyset(db.Read().NewSelect().TableExpr("(?) AS picked", bun.SafeQuery(strings.Join(arms, " UNION "), args...)).Column("id"), merged, "id")
+		merged.Order.Column = pq.Order.Column
+		q = database.Keyset(q.Where("enrollment.id IN (?)", picked), merged, "enrollment.id")
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("listing enrollments: %w", err)
@@ -135,6 +153,14 @@ func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f
 		q := f.narrow(db.Read().NewSelect().Model((*Enrollment)(nil)), s, now)
 		if statuses != nil {
 			q = q.Where("enrollment.status IN (?)", bun.List(statuses))
+		}
+		if searches != nil {
+			q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+				for _, search := range searches {
+					q = q.WhereOr("?", search)
+				}
+				return q
+			})
 		}
 		return database.CountCapped(ctx, db.Read(), q)
 	}), nil
