@@ -215,12 +215,18 @@ func (s *Service) touch(ctx context.Context, tx *database.Tx, e *Enrollment) err
 // ---- Handing in
 
 // vet validates a profile as it is to be handed in, puts it into its stored
-// form, and finds what stands in the way: all problems together.
-func (s *Service) vet(ctx context.Context, tx *database.Tx, e *Enrollment) error {
+// form, and finds what stands in the way: all problems together. Of a change
+// only what is changed is judged, since a partner that was registered long ago
+// may lack what would be asked for today.
+func (s *Service) vet(ctx context.Context, tx *database.Tx, e *Enrollment, changed []string) error {
 	var problems fault.Problems
 	p := e.Profile
-	if err := problems.Merge("", p.Validate(e.Country)); err != nil {
-		return err
+	if f := fault.As(p.Validate(e.Country)); f != nil {
+		for _, q := range f.Problems {
+			if path := strings.Join(q.Path[1:], "."); e.Purpose == Admission || slices.Contains(changed, path) {
+				problems.Add(path, q.Code, flat(q.Params)...)
+			}
+		}
 	}
 	bad := map[string]bool{}
 	if f := fault.As(problems.Err()); f != nil {
@@ -275,7 +281,7 @@ func (s *Service) Submit(ctx context.Context, actor access.Actor, in SubmitInput
 			if _, ok := e.Status.Next(VerbSubmit); !ok {
 				return nil, stateFault("enrollmentId", e)
 			}
-			if err := s.vet(ctx, tx, e); err != nil {
+			if err := s.vet(ctx, tx, e, nil); err != nil {
 				return nil, err
 			}
 			if err := s.advance(ctx, tx, e, VerbSubmit, "enrollmentId"); err != nil {
@@ -560,7 +566,7 @@ func (s *Service) answer(ctx context.Context, tx *database.Tx, actor access.Acto
 	}
 	if len(changed) > 0 {
 		e.fill(p)
-		if err := s.vet(ctx, tx, e); err != nil {
+		if err := s.vet(ctx, tx, e, changed); err != nil {
 			return err
 		}
 		if slices.ContainsFunc(changed, func(path string) bool { return strings.HasPrefix(path, "legal.") }) {
@@ -615,7 +621,7 @@ func (s *Service) reopen(ctx context.Context, tx *database.Tx, e *Enrollment, ch
 		return err
 	}
 	for _, c := range all[e.ID] {
-		again := c.Kind != EmailOwnership && (c.Status == CheckActionRequired || c.Status != CheckWaiting && slices.Contains(concerned(changed), c.Kind))
+		again := c.Kind != EmailOwnership && (c.Status == CheckActionRequired || slices.Contains(concerned(changed), c.Kind))
 		if !again {
 			continue
 		}
