@@ -72,14 +72,19 @@ func (p *Profile) validateLegal(country string) error {
 	var all fault.Problems
 	c, _ := region.Find(country)
 	take(&all, "name", &p.LegalName)(companyName(p.LegalName))
-	take(&all, "registrationId", &p.RegistrationID)(address.Line(p.RegistrationID, 50))
+	id, err := address.Line(p.RegistrationID, 50)
 	switch {
-	case p.RegistrationID == "" && c.RegistrationIDRequired:
+	case err != nil:
+		_ = all.Merge("registrationId", err)
+	case id == "" && c.RegistrationIDRequired:
 		all.Add("registrationId", CodeRegistrationIDRequired)
-	case p.RegistrationID != "":
-		if _, problem := taxid.Check(country, p.RegistrationID); problem != "" {
+	case id != "":
+		if _, problem := taxid.Check(country, id); problem != "" {
 			all.Add("registrationId", CodeRegistrationIDInvalid)
 		}
+		fallthrough
+	default:
+		p.RegistrationID = id
 	}
 	if p.Website = strings.TrimSpace(p.Website); p.Website != "" && !website(p.Website) {
 		all.Add("website", CodeWebsiteInvalid)
