@@ -455,6 +455,9 @@ func TestUnfreezeAndPromote(t *testing.T) {
 	if e.Status != EmailPending || e.DisownedAt != nil || e.Generation != 2 || !e.LinkLive(d.db.Now()) || len(e.Agenda) != 3 {
 		t.Errorf("%+v", e)
 	}
+	if got := fresh(d.mails(e.ID), before); got != "" { // the second link is the same template to the same person
+		t.Errorf("mailed %q", got)
+	}
 	if err := d.Confirm(ctx, old, netip.MustParseAddr("192.0.2.7")); !fault.Is(err, account.CodeLinkUsed) {
 		t.Errorf("the disowned link: %v", err)
 	}
@@ -787,7 +790,7 @@ func TestClockThroughQuestions(t *testing.T) {
 			}
 			if !moved {
 				for step, amount := range map[Step]time.Duration{StepReviewTarget: cfg.ReviewTarget, StepReviewDue: cfg.ReviewDue} {
-					if want := map[bool]int{true: 1}[spent >= amount]; taken[step] != want && !(spent >= amount && taken[step] == 0 && planned(e, step)) {
+					if want := map[bool]int{true: 1}[spent >= amount]; taken[step] != want && (spent < amount || taken[step] != 0 || !planned(e, step)) {
 						t.Fatalf("%s was taken %d times, after %s of %s", step, taken[step], spent, amount)
 					}
 				}
