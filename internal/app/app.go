@@ -268,6 +268,7 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.invites.Scan)
 	workers.Add(r, a.invites.SendReminder)
 	workers.Add(r, a.joined.SendInvitation)
+	workers.Add(r, a.joined.TellStanding)
 	workers.Add(r, a.calendar.MovePromises)
 	workers.Add(r, a.files.Prune)
 	workers.Add(r, a.register.ImportRegister)
