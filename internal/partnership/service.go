@@ -58,6 +58,7 @@ func New(db *database.DB, accounts *account.Service, partners *partner.Service, 
 	})
 	partners.OnActive(s.partnerActive)
 	partners.OnSuspended(s.partnerHalted)
+	partners.OnRenamed(renamed)
 	return s
 }
 
