@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -152,4 +153,21 @@ func (s *story) doUpload(ts *testscript.TestScript, _ bool, args []string) error
 		return errors.New("the upload answered " + string(a.body))
 	}
 	return s.doCapture(ts, false, []string{args[0], "id"})
+}
+
+// doMoment keeps a moment so far ahead on the product's clock: VARIABLE 60d.
+func (s *story) doMoment(ts *testscript.TestScript, _ bool, args []string) error {
+	a, err := s.send(s.person("nobody"), http.MethodGet, "/dev/clock", nil, http.Header{"Accept": {"application/json"}})
+	if err != nil {
+		return err
+	}
+	var clock struct{ Now time.Time }
+	if err := json.Unmarshal(a.body, &clock); err != nil {
+		return err
+	}
+	ahead, err := time.ParseDuration(hours(args[1]))
+	if err == nil {
+		ts.Setenv(args[0], clock.Now.Add(ahead).UTC().Format(time.RFC3339))
+	}
+	return err
 }

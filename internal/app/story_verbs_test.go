@@ -72,6 +72,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("capture", 2, 2, false, (*story).doCapture)
 	add("codeof", 1, 1, false, (*story).doCodeOf)
 	add("enroll", 2, -1, false, (*story).doEnroll)
+	add("moment", 2, 2, false, (*story).doMoment)
 	add("upload", 1, -1, false, (*story).doUpload)
 	add("long", 3, 4, false, doLong)
 	add("large", 2, 2, false, doLarge)
@@ -1095,11 +1096,16 @@ func enough(n int, want, about string) error {
 
 var days = regexp.MustCompile(`(\d+)d`)
 
-func (s *story) doAdvance(_ *testscript.TestScript, _ bool, args []string) error {
-	by := days.ReplaceAllStringFunc(args[0], func(d string) string {
+// hours reads days as hours.
+func hours(span string) string {
+	return days.ReplaceAllStringFunc(span, func(d string) string {
 		n, _ := strconv.Atoi(strings.TrimSuffix(d, "d"))
 		return strconv.Itoa(24*n) + "h"
 	})
+}
+
+func (s *story) doAdvance(_ *testscript.TestScript, _ bool, args []string) error {
+	by := hours(args[0])
 	a, err := s.send(s.person("nobody"), http.MethodPost, "/dev/clock", strings.NewReader(fmt.Sprintf(`{"advance":%q}`, by)),
 		http.Header{"Content-Type": {"application/json"}})
 	if err != nil {
