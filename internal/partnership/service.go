@@ -213,7 +213,7 @@ func (s *Service) Draft(ctx context.Context, actor access.Actor, in DraftInput) 
 			return err
 		}
 		out = compose(localeOf(in.Locale, actor), provider.LegalName, actor.Name, l)
-		out.take(in)
+		out.take(in, tx.Now)
 		return nil
 	})
 	return out, err
