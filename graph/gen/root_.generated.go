@@ -4710,6 +4710,12 @@ type PartnerProfile {
   organization: Organization
   "The registration ID of the company; null where none was given."
   registrationId: String
+  "The address of its legal business location."
+  address: PostalAddress!
+  "The person who answers for it."
+  contact: PrimaryContact!
+  "Where its customers find help."
+  support: SupportProfile!
   "The ISO 4217 code of its currency; it never changes."
   currency: String!
   "The version of the partner agreement that was signed; null without one."
@@ -8641,6 +8647,12 @@ func (ec *executionContext) childFields_PartnerProfile(ctx context.Context, fiel
 		return ec.fieldContext_PartnerProfile_organization(ctx, field)
 	case "registrationId":
 		return ec.fieldContext_PartnerProfile_registrationId(ctx, field)
+	case "address":
+		return ec.fieldContext_PartnerProfile_address(ctx, field)
+	case "contact":
+		return ec.fieldContext_PartnerProfile_contact(ctx, field)
+	case "support":
+		return ec.fieldContext_PartnerProfile_support(ctx, field)
 	case "currency":
 		return ec.fieldContext_PartnerProfile_currency(ctx, field)
 	case "agreementVersion":
