@@ -20,7 +20,6 @@ import (
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/mail"
-	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
 // month is a process whose clock the test moves, with an operator and
@@ -58,7 +57,7 @@ func newMonth(t *testing.T) *month {
 	if err := w.workers.Start(w.ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.workers.Shutdown(context.WithoutCancel(w.ctx)) })
+	t.Cleanup(func() { _ = w.workers.Stop(context.WithoutCancel(w.ctx)) })
 	if w.hashed, err = w.accounts.Hash(w.ctx, "velvet tractor lagoon 41"); err != nil {
 		t.Fatal(err)
 	}
