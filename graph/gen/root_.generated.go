@@ -1402,6 +1402,11 @@ type AuditEvent implements Node {
   requestId: String
   "The network that the request came from, never the whole address; null for another organization's acts."
   ipPrefix: String
+  """
+  The personal token that acted for the person; null for the person itself and for another organization's
+  acts. ` + "`" + `node` + "`" + ` finds the token for who may see it.
+  """
+  tokenId: ID
 }
 
 "One row of a list of audit events with its place."
@@ -7263,6 +7268,8 @@ func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field gr
 		return ec.fieldContext_AuditEvent_requestId(ctx, field)
 	case "ipPrefix":
 		return ec.fieldContext_AuditEvent_ipPrefix(ctx, field)
+	case "tokenId":
+		return ec.fieldContext_AuditEvent_tokenId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuditEvent", field.Name)
 }
