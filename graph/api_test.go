@@ -19,7 +19,9 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/partnership"
@@ -271,29 +273,53 @@ func TestNodes(t *testing.T) {
 			"id", w.gql(w.as(who.admin), "{ webhookEndpoints { nodes { id } } }").ok().text("webhookEndpoints.nodes.0.id")).ok()
 		return ident.ID(w.gql(w.as(who.admin), "{ webhookDeliveries { nodes { id } } }").ok().text("webhookDeliveries.nodes.0.id"))
 	}
+	upload := func(who company) ident.ID {
+		f, err := w.Files.Upload(t.Context(), w.as(who.admin), file.UploadInput{Purpose: file.ForAttachment, Name: "note", Content: []byte("Hello")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.ID
+	}
+	enroll := func(who company) ident.ID {
+		e, err := w.Enrollments.RequestChange(t.Context(), w.as(who.admin), enrollment.ChangeInput{Legal: &enrollment.LegalInput{
+			Address: &enrollment.AddressInput{Line1: new("Via Roma 1"), City: new("Milano"), PostalCode: new("20121")}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.ID
+	}
 	is, err := w.Invitations.ByIDs(t.Context(), otto, []ident.ID{ours.InvitationID})
 	if err != nil {
 		t.Fatal(err)
 	}
+	version := w.version("2026-07")
+	membership, brought := w.imported()
 	cases := map[string]struct {
 		own, foreign ident.ID
 		who          access.Actor
 	}{
-		"Organization":    {w.nordwind.OrganizationID, w.fabrikam.OrganizationID, gina},
-		"User":            {w.nordwind.admin.ID, w.fabrikam.admin.ID, gina},
-		"Session":         {session.ID, foreign.ID, gina},
-		"Partner":         {w.contoso.ID, w.fabrikam.ID, gina},
-		"Invitation":      {ours.InvitationID, theirs.InvitationID, gina},
-		"Partnership":     {ours.ID, theirs.ID, gina},
-		"Termination":     {end(ours, w.nordwind), end(theirs, w.fabrikam), gina},
-		"PartnershipLink": {link(w.nordwind), link(w.fabrikam), gina},
-		"Operation":       {op(w.nordwind), op(w.fabrikam), gina},
-		"AuditEvent":      {event(w.nordwind), event(w.fabrikam), gina},
-		"PersonalToken":   {token(w.nordwind), token(w.fabrikam), gina},
-		"AuditExport":     {export(w.nordwind), export(w.fabrikam), gina},
-		"WebhookEndpoint": {hook(w.nordwind), hook(w.fabrikam), gina},
-		"WebhookDelivery": {delivery(w.nordwind), delivery(w.fabrikam), gina},
-		"MailMessage":     {is[ours.InvitationID].MessageID, "", otto},
+		"Organization":       {w.nordwind.OrganizationID, w.fabrikam.OrganizationID, gina},
+		"User":               {w.nordwind.admin.ID, w.fabrikam.admin.ID, gina},
+		"Session":            {session.ID, foreign.ID, gina},
+		"Partner":            {w.contoso.ID, w.fabrikam.ID, gina},
+		"Invitation":         {ours.InvitationID, theirs.InvitationID, gina},
+		"Partnership":        {ours.ID, theirs.ID, gina},
+		"Termination":        {end(ours, w.nordwind), end(theirs, w.fabrikam), gina},
+		"PartnershipLink":    {link(w.nordwind), link(w.fabrikam), gina},
+		"Operation":          {op(w.nordwind), op(w.fabrikam), gina},
+		"AuditEvent":         {event(w.nordwind), event(w.fabrikam), gina},
+		"PersonalToken":      {token(w.nordwind), token(w.fabrikam), gina},
+		"AuditExport":        {export(w.nordwind), export(w.fabrikam), gina},
+		"WebhookEndpoint":    {hook(w.nordwind), hook(w.fabrikam), gina},
+		"WebhookDelivery":    {delivery(w.nordwind), delivery(w.fabrikam), gina},
+		"MailMessage":        {is[ours.InvitationID].MessageID, "", otto},
+		"Holiday":            {w.holiday(), "", gina}, // everybody's who is signed in
+		"Membership":         {membership, "", otto},
+		"RegisterImport":     {brought, "", otto},
+		"Enrollment":         {enroll(w.nordwind), enroll(w.fabrikam), gina},
+		"File":               {upload(w.nordwind), upload(w.fabrikam), gina},
+		"Agreement":          {version, "", gina}, // everybody's who may read it
+		"AgreementSignature": {w.signature(w.nordwind, version), w.signature(w.fabrikam, version), gina},
 	}
 	for _, d := range schema.PossibleTypes["Node"] {
 		c, ok := cases[d.Name]
@@ -313,7 +339,7 @@ func TestNodes(t *testing.T) {
 			hidden := []ident.ID{ident.New(c.own.Kind()), ident.ID(c.own.Kind() + "_short"), "", "xxx_00000000000000000000000000"}
 			if c.foreign != "" {
 				hidden = append(hidden, c.foreign)
-			} else { // a mail is hidden from all but the operator
+			} else if d.Name == "MailMessage" { // hidden from all but the operator
 				if raw := w.gql(gina, q, "id", c.own).Raw; raw != `{"data":{"node":null}}` {
 					t.Error(raw)
 				}

@@ -6,6 +6,7 @@ import (
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -83,6 +84,25 @@ func ofPartnership(l *loaders) []relation[*partnership.Partnership] {
 		{"lastInvitation", l.invitations, func(x p) ident.ID { return x.InvitationID }},
 		{"authorizedBy", l.users, func(x p) ident.ID { return x.AuthorizedByID }},
 		{"openTermination", l.openEnds, func(x p) ident.ID { return x.ID }},
+	}
+}
+
+// ofAgreement are the relations of a version that a page looks up ahead.
+func ofAgreement(l *loaders) []relation[*agreement.Agreement] {
+	type a = *agreement.Agreement
+	return []relation[a]{
+		{"texts", l.agreementTexts, func(x a) ident.ID { return x.ID }},
+		{"publishedBy", l.users, func(x a) ident.ID { return x.PublishedByID }},
+	}
+}
+
+// ofSignature are the relations of a signature that a page looks up ahead.
+func ofSignature(l *loaders) []relation[*agreement.Signature] {
+	type s = *agreement.Signature
+	return []relation[s]{
+		{"agreement", l.agreements, func(x s) ident.ID { return x.AgreementID }},
+		{"partner", l.partners, func(x s) ident.ID { return x.PartnerID }},
+		{"signedBy", l.users, func(x s) ident.ID { return x.SignedByID }},
 	}
 }
 

@@ -13,7 +13,11 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -21,6 +25,8 @@ import (
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/sla"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -30,6 +36,9 @@ const loaderCapacity = 250
 // loaderWait is how long a loader waits for more ids. It is a variable for
 // tests that count statements on a busy machine.
 var loaderWait = time.Millisecond
+
+// theCalendar is the one key of the calendar that promises are counted on.
+const theCalendar ident.ID = "calendar"
 
 // fetch reads values by their keys inside the actor's scope; what is absent or
 // hidden is missing.
@@ -93,8 +102,12 @@ type loaders struct {
 	users           *loader[*account.User]
 	roles           *loader[[]access.Role]
 	sessions        *loader[*account.Session]
+	holidays        *loader[*calendar.Holiday]
 	partners        *loader[*partner.Partner]
 	partnersOf      *loader[*partner.Partner] // by organization
+	agreements      *loader[*agreement.Agreement]
+	agreementTexts  *loader[[]*agreement.Text] // by agreement
+	signatures      *loader[*agreement.Signature]
 	invitations     *loader[*invitation.Invitation]
 	partnerships    *loader[*partnership.Partnership]
 	terminations    *loader[*partnership.Termination]
@@ -105,12 +118,22 @@ type loaders struct {
 	events          *loader[*audit.Event]
 	tokens          *loader[*account.Token]
 	exports         *loader[*audit.Export]
+	files           *loader[*file.File]
+	memberships     *loader[*register.Membership]
+	registerImports *loader[*register.Import]
 	mails           *loader[*mail.Message]
 	mailsAbout      *loader[[]*mail.Message] // by subject
 	mailEvents      *loader[[]*mail.Event]   // by message
 	webhooks        *loader[*webhook.Endpoint]
 	deliveries      *loader[*webhook.Delivery]
 	webhookAttempts *loader[[]*webhook.Attempt] // by delivery
+	enrollments     *loader[*enrollment.Enrollment]
+	checks          *loader[[]*enrollment.Check]    // by enrollment
+	questions       *loader[[]*enrollment.Question] // by enrollment
+	timelines       *loader[[]*enrollment.Entry]    // by enrollment
+	filesOf         *loader[[]*file.File]           // by subject
+	rules           *loader[*sla.Calendar]          // under theCalendar alone
+	mailsNamed      *loader[*mail.Message]          // for who has seen what names them
 }
 
 // guarded reads nothing for an actor who lacks the permission.
@@ -144,13 +167,17 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 			rows, err := d.Accounts.ListSessions(ctx, a)
 			return byID(rows, err, func(s *account.Session) ident.ID { return s.ID })
 		}),
-		partners:     guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByIDs)),
-		partnersOf:   guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByOrganizations)),
-		invitations:  guarded(a, access.PermInvitationRead, scoped(a, d.Invitations.ByIDs)),
-		partnerships: guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.ByIDs)),
-		terminations: guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.TerminationsByIDs)),
-		openEnds:     guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.OpenTerminations)),
-		links:        guarded(a, access.PermPartnershipRequest, scoped(a, d.Partnerships.LinksByIDs)),
+		holidays:       guarded(a, access.PermViewerRead, scoped(a, d.Calendars.HolidaysByIDs)),
+		partners:       guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByIDs)),
+		partnersOf:     guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByOrganizations)),
+		agreements:     guarded(a, access.PermAgreementRead, scoped(a, d.Agreements.ByIDs)),
+		agreementTexts: guarded(a, access.PermAgreementRead, scoped(a, d.Agreements.TextsOf)),
+		signatures:     guarded(a, access.PermAgreementRead, scoped(a, d.Agreements.SignaturesByIDs)),
+		invitations:    guarded(a, access.PermInvitationRead, scoped(a, d.Invitations.ByIDs)),
+		partnerships:   guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.ByIDs)),
+		terminations:   guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.TerminationsByIDs)),
+		openEnds:       guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.OpenTerminations)),
+		links:          guarded(a, access.PermPartnershipRequest, scoped(a, d.Partnerships.LinksByIDs)),
 		operations: guarded(a, access.PermOperationRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*outbox.Job, error) {
 			rows, err := outbox.FindMany(ctx, d.DB, a.Scope(), ids)
 			return byID(rows, err, func(j *outbox.Job) ident.ID { return j.ID })
@@ -166,10 +193,24 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		deliveries:      guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.DeliveriesByIDs)),
 		webhookAttempts: guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.Attempts)),
 		exports:         guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
+		// each purpose asks for a permission of its own; the concept knows
+		files:           guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
+		memberships:     guarded(a, access.PermRegisterManage, scoped(a, d.Registers.ByIDs)),
+		registerImports: guarded(a, access.PermRegisterManage, scoped(a, d.Registers.ImportsByIDs)),
 		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
 			return d.Mailer.FindMany(ctx, ids)
 		}),
-		// whoever asks for these two has seen the subject
+		enrollments: guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.ByIDs)),
+		checks:      guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Checks)),
+		questions:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Questions)),
+		timelines:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Timeline)),
+		filesOf:     guarded(a, access.PermViewerRead, scoped(a, d.Files.Of)),
+		rules: newLoader(func(ctx context.Context, ids []ident.ID) (map[ident.ID]*sla.Calendar, error) {
+			c, err := d.Calendars.Current(ctx, d.DB.Read())
+			return map[ident.ID]*sla.Calendar{theCalendar: c}, err
+		}),
+		// whoever asks for these three has seen the subject
+		mailsNamed: guarded(a, access.PermViewerRead, d.Mailer.FindMany),
 		mailsAbout: guarded(a, access.PermViewerRead, d.Mailer.BySubject),
 		mailEvents: guarded(a, access.PermViewerRead, d.Mailer.Events),
 	}
@@ -190,7 +231,10 @@ var nodeTypes = map[string]nodeType{
 	ident.Organization: {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
 	ident.User:         {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
 	ident.Session:      {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
+	ident.Holiday:      {"Holiday", access.PermViewerRead, through(func(l *loaders) *loader[*calendar.Holiday] { return l.holidays })},
 	ident.Partner:      {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
+	ident.Agreement:    {"Agreement", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Agreement] { return l.agreements })},
+	ident.Signature:    {"AgreementSignature", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Signature] { return l.signatures })},
 	ident.Invitation:   {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
 	ident.Partnership:  {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
 	ident.Termination:  {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
@@ -201,6 +245,10 @@ var nodeTypes = map[string]nodeType{
 	ident.Export:       {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
 	ident.Webhook:      {"WebhookEndpoint", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Endpoint] { return l.webhooks })},
 	ident.Delivery:     {"WebhookDelivery", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Delivery] { return l.deliveries })},
+	ident.File:         {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
+	ident.Membership:   {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
+	ident.Import:       {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
+	ident.Enrollment:   {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
 	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 }
 

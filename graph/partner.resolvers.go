@@ -34,8 +34,39 @@ func (r *mutationResolver) DeclareAffiliates(ctx context.Context, input partner.
 	return &gen.DeclareAffiliatesPayload{Partner: out}, nil
 }
 
+func (r *mutationResolver) SuspendPartner(ctx context.Context, input partner.SuspendInput) (*gen.SuspendPartnerPayload, error) {
+	out, err := r.r.Partners.Suspend(ctx, actor(ctx), input)
+	if err != nil {
+		errs, err := refused[model.SuspendPartnerError](ctx, err)
+		return &gen.SuspendPartnerPayload{UserErrors: errs}, err
+	}
+	return &gen.SuspendPartnerPayload{Partner: out}, nil
+}
+
+func (r *mutationResolver) ReinstatePartner(ctx context.Context, input partner.ReinstateInput) (*gen.ReinstatePartnerPayload, error) {
+	out, err := r.r.Partners.Reinstate(ctx, actor(ctx), input)
+	if err != nil {
+		errs, err := refused[model.ReinstatePartnerError](ctx, err)
+		return &gen.ReinstatePartnerPayload{UserErrors: errs}, err
+	}
+	return &gen.ReinstatePartnerPayload{Partner: out}, nil
+}
+
+func (r *mutationResolver) ClosePartner(ctx context.Context, input partner.CloseInput) (*gen.ClosePartnerPayload, error) {
+	out, err := r.r.Partners.Close(ctx, actor(ctx), input)
+	if err != nil {
+		errs, err := refused[model.ClosePartnerError](ctx, err)
+		return &gen.ClosePartnerPayload{UserErrors: errs}, err
+	}
+	return &gen.ClosePartnerPayload{Partner: out}, nil
+}
+
 func (r *partnerResolver) Website(ctx context.Context, obj *partner.Partner) (*string, error) {
 	return blank(obj.Website), nil
+}
+
+func (r *partnerResolver) HasSignedAgreement(ctx context.Context, obj *partner.Partner) (bool, error) {
+	return r.r.Partners.HasSigned(obj), nil
 }
 
 func (r *partnerResolver) Profile(ctx context.Context, obj *partner.Partner) (*partner.Partner, error) {
@@ -57,12 +88,20 @@ func (r *partnerProfileResolver) AgreementVersion(ctx context.Context, obj *part
 	return blank(obj.AgreementVersion), nil
 }
 
+func (r *partnerProfileResolver) StatusReason(ctx context.Context, obj *partner.Partner) (*string, error) {
+	return blank(obj.StatusReason), nil
+}
+
 func (r *queryResolver) Partner(ctx context.Context, id ident.ID) (*partner.Partner, error) {
 	return load(ctx).partners.one(ctx, id)
 }
 
 func (r *queryResolver) Partners(ctx context.Context, first *int, after *string, last *int, before *string, filter *partner.Filter, orderBy *partner.Order) (*page.Connection[*partner.Partner], error) {
 	return r.r.Partners.List(ctx, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before}, orderBy, orZero(filter))
+}
+
+func (r *queryResolver) PartnerStatus(ctx context.Context, programmeID *string, tenantDomain *string) (*partner.ProgrammeStatus, error) {
+	return r.r.Partners.StatusOf(ctx, actor(ctx), partner.StatusInput{ProgrammeID: programmeID, TenantDomain: tenantDomain})
 }
 
 func (r *Resolver) Partner() gen.PartnerResolver { return &partnerResolver{r} }

@@ -6,13 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
@@ -22,12 +27,17 @@ type Deps struct {
 	// DB is handed to the queries of outbox and audit, and tells the time.
 	DB           *database.DB
 	Accounts     *account.Service
+	Calendars    *calendar.Service
 	Partners     *partner.Service
+	Enrollments  *enrollment.Service
+	Agreements   *agreement.Service
 	Invitations  *invitation.Service
 	Partnerships *partnership.Service
 	Mailer       *mail.Mailer
 	Audits       *audit.Service
 	Webhooks     *webhook.Service
+	Files        *file.Service
+	Registers    *register.Service
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger

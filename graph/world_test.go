@@ -15,14 +15,19 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
@@ -84,9 +89,13 @@ func newWorld(t testing.TB) *world {
 	}
 	accounts := account.New(db, mailer, w.keys, account.Config{PublicURL: "http://localhost:8080",
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, log)
-	partners := partner.New(db, accounts)
+	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
-	w.Deps = Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
+	calendars, files := calendar.New(db, nil), file.New(db)
+	registers := register.New(db, accounts, files)
+	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, w.keys, enrollment.Config{}, log)
+	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
+		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080"),
 		Webhooks:     webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
 	if w.handler, err = New(w.Deps); err != nil {

@@ -36,11 +36,12 @@ const module = "github.com/channelgraph/channelgraph/"
 
 // floors lists the packages of each floor, from the ground up. On floor 3 order matters.
 var floors = [][]string{
-	{"internal/fault", "internal/ident", "internal/page", "internal/sla", "internal/region", "internal/secret", "internal/address", "internal/config"},
+	{"internal/fault", "internal/ident", "internal/page", "internal/sla", "internal/taxid", "internal/region", "internal/secret", "internal/address", "internal/config"},
 	{"internal/database", "internal/database/dbtest", "internal/access", "internal/mail", "migrations"},
 	{"internal/outbox", "internal/audit", "internal/event"},
 	{
-		"internal/account", "internal/partner", "internal/enrollment", "internal/agreement",
+		"internal/account", "internal/calendar", "internal/file", "internal/partner",
+		"internal/register", "internal/enrollment", "internal/agreement",
 		"internal/invitation", "internal/partnership", "internal/customer", "internal/catalog",
 		"internal/order", "internal/subscription", "internal/directory", "internal/support",
 		"internal/webhook", "internal/report",

@@ -3,17 +3,101 @@
 package gen
 
 import (
+	"github.com/99designs/gqlgen/graphql"
+
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
+
+// What writing a note gave.
+type AddEnrollmentNotePayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AddEnrollmentNoteError `json:"userErrors"`
+}
+
+// What adding a holiday gave.
+type AddHolidayPayload struct {
+	// The holiday; null exactly when there are errors.
+	Holiday *calendar.Holiday `json:"holiday"`
+	// Moves what was promised.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AddHolidayError `json:"userErrors"`
+}
+
+// The answer to the open question.
+type AnswerEnrollmentQuestionInput struct {
+	// The id of the enrollment.
+	EnrollmentID ident.ID `json:"enrollmentId"`
+	// Refuses with `CONFLICT` where the enrollment has changed since this version.
+	ExpectedVersion *int `json:"expectedVersion"`
+	// The answer, 1 to 2,000 characters.
+	Text string `json:"text"`
+	// The ids of uploaded files, at most 10.
+	FileIds []ident.ID `json:"fileIds"`
+	// Corrects the legal profile.
+	Legal *LegalProfileInput `json:"legal"`
+	// Corrects the primary contact; another address has to be confirmed anew.
+	Contact *PrimaryContactInput `json:"contact"`
+	// Corrects the support profile.
+	Support *SupportProfileInput `json:"support"`
+	// 1 to 128 characters; the same key again within 48 hours gives the first result.
+	IdempotencyKey *string `json:"idempotencyKey"`
+}
+
+// What answering gave.
+type AnswerEnrollmentQuestionPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AnswerEnrollmentQuestionError `json:"userErrors"`
+}
+
+// What appealing gave.
+type AppealEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AppealEnrollmentError `json:"userErrors"`
+}
+
+// What approving gave.
+type ApproveEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ApproveEnrollmentError `json:"userErrors"`
+}
+
+// What asking gave.
+type AskEnrollmentQuestionPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AskEnrollmentQuestionError `json:"userErrors"`
+}
+
+// What assigning gave.
+type AssignEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssignEnrollmentError `json:"userErrors"`
+}
 
 // What authorizing a provider gave.
 type AuthorizeProviderPayload struct {
@@ -21,6 +105,14 @@ type AuthorizeProviderPayload struct {
 	Partnership *partnership.Partnership `json:"partnership"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.AuthorizeProviderError `json:"userErrors"`
+}
+
+// What beginning anew gave.
+type BeginEnrollmentPayload struct {
+	// The new draft; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.BeginEnrollmentError `json:"userErrors"`
 }
 
 // Which operation to call off.
@@ -35,6 +127,14 @@ type CancelOperationPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.CancelOperationError `json:"userErrors"`
+}
+
+// What closing a partner gave.
+type ClosePartnerPayload struct {
+	// The partner; null exactly when there are errors.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ClosePartnerError `json:"userErrors"`
 }
 
 // What completing a request gave.
@@ -67,6 +167,14 @@ type CreateWebhookEndpointPayload struct {
 	IsAlreadyShown *bool `json:"isAlreadyShown"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.CreateWebhookEndpointError `json:"userErrors"`
+}
+
+// What deciding a check gave.
+type DecideEnrollmentCheckPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.DecideEnrollmentCheckError `json:"userErrors"`
 }
 
 // What declaring affiliates gave.
@@ -171,6 +279,16 @@ type EndUserSessionsPayload struct {
 	UserErrors []*model.EndUserSessionsError `json:"userErrors"`
 }
 
+// One thing that submitting still needs.
+type EnrollmentProblem struct {
+	// What is wrong, in the viewer's language.
+	Message string `json:"message"`
+	// The way to the field, such as `["input", "legal", "address", "city"]`.
+	Path []string `json:"path"`
+	// The stable code, as `SubmitEnrollmentErrorCode` explains it.
+	Code string `json:"code"`
+}
+
 // Which events to export.
 type ExportAuditEventsInput struct {
 	// Narrows what is exported; all that the viewer may read without it.
@@ -187,6 +305,26 @@ type ExportAuditEventsPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ExportAuditEventsError `json:"userErrors"`
+}
+
+// What asking for an import gave.
+type ImportBusinessRegisterPayload struct {
+	// The import; null exactly when there are errors.
+	RegisterImport *register.Import `json:"registerImport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ImportBusinessRegisterError `json:"userErrors"`
+}
+
+// What asking for an import gave.
+type ImportMembershipRegisterPayload struct {
+	// The import; null exactly when there are errors.
+	RegisterImport *register.Import `json:"registerImport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ImportMembershipRegisterError `json:"userErrors"`
 }
 
 // What inviting a user gave.
@@ -211,6 +349,18 @@ type KeepInvitationWaitingPayload struct {
 	IsWaiting *bool `json:"isWaiting"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.KeepInvitationWaitingError `json:"userErrors"`
+}
+
+// Changes the legal profile; absent fields stay, null clears.
+type LegalProfileInput struct {
+	// The legal business name, 2 to 100 characters, as registered.
+	Name graphql.Omittable[*string] `json:"name"`
+	// The registration ID; mandatory in the countries that ask for it.
+	RegistrationID graphql.Omittable[*string] `json:"registrationId"`
+	// The website, beginning with http:// or https://.
+	Website graphql.Omittable[*string] `json:"website"`
+	// The address of the legal business location; its country is the organization's.
+	Address *PostalAddressInput `json:"address"`
 }
 
 // What lifting gave.
@@ -250,6 +400,68 @@ type PauseWebhookEndpointPayload struct {
 	UserErrors []*model.PauseWebhookEndpointError `json:"userErrors"`
 }
 
+// Changes an address; absent fields stay, null clears.
+type PostalAddressInput struct {
+	// Street and number, 1 to 200 characters.
+	Line1 graphql.Omittable[*string] `json:"line1"`
+	// More of it, at most 200 characters.
+	Line2 graphql.Omittable[*string] `json:"line2"`
+	// The city, 1 to 100 characters.
+	City graphql.Omittable[*string] `json:"city"`
+	// The postal code.
+	PostalCode graphql.Omittable[*string] `json:"postalCode"`
+	// The code or English name of the state, where the country has a list.
+	State graphql.Omittable[*string] `json:"state"`
+}
+
+// Changes the primary contact; absent fields stay, null clears.
+type PrimaryContactInput struct {
+	// The first name, 1 to 50 characters.
+	FirstName graphql.Omittable[*string] `json:"firstName"`
+	// The last name, 1 to 50 characters.
+	LastName graphql.Omittable[*string] `json:"lastName"`
+	// The address, of the company itself: no webmail, disposable or role mailbox.
+	Email graphql.Omittable[*string] `json:"email"`
+	// The telephone number.
+	Phone graphql.Omittable[*string] `json:"phone"`
+}
+
+// What promoting gave.
+type PromoteEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.PromoteEnrollmentError `json:"userErrors"`
+}
+
+// User name and password of a membership.
+type ProveMembershipInput struct {
+	// The id of the enrollment.
+	EnrollmentID ident.ID `json:"enrollmentId"`
+	// The membership's user name.
+	UserName string `json:"userName"`
+	// The membership's password; it is kept nowhere.
+	Password string `json:"password"`
+}
+
+// What proving a membership gave.
+type ProveMembershipPayload struct {
+	// The programme IDs of the membership, at most 100; null exactly when there are errors.
+	Choices []*enrollment.MembershipChoice `json:"choices"`
+	// Why nothing was proved; empty on success.
+	UserErrors []*model.ProveMembershipError `json:"userErrors"`
+}
+
+// What publishing a version gave.
+type PublishAgreementPayload struct {
+	// The version; null exactly when there are errors.
+	Agreement *agreement.Agreement `json:"agreement"`
+	// The mails that ask for signatures.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.PublishAgreementError `json:"userErrors"`
+}
+
 // What refusing a request gave.
 type RefuseTerminationPayload struct {
 	// The refused request; null exactly when there are errors.
@@ -268,6 +480,32 @@ type RegisterPartnerPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RegisterPartnerError `json:"userErrors"`
+}
+
+// What reinstating a partner gave.
+type ReinstatePartnerPayload struct {
+	// The partner; null exactly when there are errors.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReinstatePartnerError `json:"userErrors"`
+}
+
+// What rejecting gave.
+type RejectEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RejectEnrollmentError `json:"userErrors"`
+}
+
+// What removing a holiday gave.
+type RemoveHolidayPayload struct {
+	// The calendar without it; null exactly when there are errors.
+	Calendar *calendar.Calendar `json:"calendar"`
+	// Moves what was promised.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RemoveHolidayError `json:"userErrors"`
 }
 
 // What `replayFailedWebhookDeliveries` gave.
@@ -326,6 +564,24 @@ type RequestPartnershipsPayload struct {
 	UserErrors []*model.RequestPartnershipsError `json:"userErrors"`
 }
 
+// What to change of a verified profile.
+type RequestProfileChangeInput struct {
+	// Changes the legal profile.
+	Legal *LegalProfileInput `json:"legal"`
+	// Changes the primary contact.
+	Contact *PrimaryContactInput `json:"contact"`
+	// 1 to 128 characters; the same key again within 48 hours gives the first result.
+	IdempotencyKey *string `json:"idempotencyKey"`
+}
+
+// What asking for a change gave.
+type RequestProfileChangePayload struct {
+	// The enrollment that checks the change; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RequestProfileChangeError `json:"userErrors"`
+}
+
 // What asking to end a partnership gave.
 type RequestTerminationPayload struct {
 	// The request; null exactly when there are errors.
@@ -358,6 +614,16 @@ type ResendUserInvitationPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ResendUserInvitationError `json:"userErrors"`
+}
+
+// What sending a new link gave.
+type ResendVerificationPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// The mail under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ResendVerificationError `json:"userErrors"`
 }
 
 // Which endpoint to resume.
@@ -430,6 +696,36 @@ type RotateWebhookSecretPayload struct {
 	UserErrors []*model.RotateWebhookSecretError `json:"userErrors"`
 }
 
+// What to save of a draft.
+type SaveEnrollmentInput struct {
+	// The id of the enrollment.
+	EnrollmentID ident.ID `json:"enrollmentId"`
+	// Refuses with `CONFLICT` where the enrollment has changed since this version.
+	ExpectedVersion *int `json:"expectedVersion"`
+	// Changes the legal profile.
+	Legal *LegalProfileInput `json:"legal"`
+	// Changes the primary contact.
+	Contact *PrimaryContactInput `json:"contact"`
+	// Changes the support profile.
+	Support *SupportProfileInput `json:"support"`
+}
+
+// What saving a draft gave.
+type SaveEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SaveEnrollmentError `json:"userErrors"`
+}
+
+// What selecting a programme ID gave.
+type SelectProgrammeIDPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SelectProgrammeIdError `json:"userErrors"`
+}
+
 // Which endpoint to test.
 type SendTestWebhookInput struct {
 	// The id of the endpoint.
@@ -442,6 +738,16 @@ type SendTestWebhookPayload struct {
 	WebhookDelivery *webhook.Delivery `json:"webhookDelivery"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.SendTestWebhookError `json:"userErrors"`
+}
+
+// What setting the calendar gave.
+type SetCalendarPayload struct {
+	// The calendar; null exactly when there are errors.
+	Calendar *calendar.Calendar `json:"calendar"`
+	// Moves what was promised; null where nothing changed.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SetCalendarError `json:"userErrors"`
 }
 
 // What pausing the personal link gave.
@@ -460,6 +766,34 @@ type SetUserRolesPayload struct {
 	UserErrors []*model.SetUserRolesError `json:"userErrors"`
 }
 
+// What signing gave.
+type SignAgreementPayload struct {
+	// The signature; null exactly when there are errors.
+	Signature *agreement.Signature `json:"signature"`
+	// The partner, which may have become active by it.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SignAgreementError `json:"userErrors"`
+}
+
+// What starting an enrollment gave; it does not tell whether the address is known here.
+type StartEnrollmentPayload struct {
+	// True where a mail goes out; null exactly when there are errors.
+	IsStarted *bool `json:"isStarted"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.StartEnrollmentError `json:"userErrors"`
+}
+
+// What submitting gave.
+type SubmitEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// The mail to the primary contact under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done, all reasons at once; empty on success.
+	UserErrors []*model.SubmitEnrollmentError `json:"userErrors"`
+}
+
 // What happens, live: over `text/event-stream` (POST with that `Accept`, one stream a request) or over
 // WebSocket (`graphql-transport-ws`). A person may hold 5 streams at once. Before each event it is read
 // again who is signed in and what they may see: a stream ends with its session, and where the
@@ -470,12 +804,46 @@ type SetUserRolesPayload struct {
 type Subscription struct {
 }
 
+// Changes the support profile; absent fields stay, null clears.
+type SupportProfileInput struct {
+	// The address.
+	Email graphql.Omittable[*string] `json:"email"`
+	// The telephone number.
+	Phone graphql.Omittable[*string] `json:"phone"`
+	// The website, beginning with http:// or https://.
+	Website graphql.Omittable[*string] `json:"website"`
+}
+
+// What suspending a partner gave.
+type SuspendPartnerPayload struct {
+	// The partner; null exactly when there are errors.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SuspendPartnerError `json:"userErrors"`
+}
+
+// What letting an enrollment go on gave.
+type UnfreezeEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.UnfreezeEnrollmentError `json:"userErrors"`
+}
+
 // What changing the profile gave.
 type UpdateProfilePayload struct {
 	// The viewer's user; null exactly when there are errors.
 	User *account.User `json:"user"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.UpdateProfileError `json:"userErrors"`
+}
+
+// What changing the support profile gave.
+type UpdateSupportProfilePayload struct {
+	// The partner; null exactly when there are errors.
+	Partner *partner.Partner `json:"partner"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.UpdateSupportProfileError `json:"userErrors"`
 }
 
 // What `updateWebhookEndpoint` gave.
@@ -492,6 +860,14 @@ type WithdrawAdminAccessPayload struct {
 	Partnership *partnership.Partnership `json:"partnership"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.WithdrawAdminAccessError `json:"userErrors"`
+}
+
+// What taking an enrollment back gave.
+type WithdrawEnrollmentPayload struct {
+	// The enrollment; null exactly when there are errors.
+	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.WithdrawEnrollmentError `json:"userErrors"`
 }
 
 // What taking a request back gave.

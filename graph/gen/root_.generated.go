@@ -21,12 +21,25 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	Agreement() AgreementResolver
+	AgreementSignature() AgreementSignatureResolver
+	AgreementStatus() AgreementStatusResolver
 	AuditEvent() AuditEventResolver
 	AuditExport() AuditExportResolver
+	Calendar() CalendarResolver
+	CalendarMove() CalendarMoveResolver
+	Enrollment() EnrollmentResolver
+	EnrollmentCheck() EnrollmentCheckResolver
+	EnrollmentEntry() EnrollmentEntryResolver
+	EnrollmentMail() EnrollmentMailResolver
+	EnrollmentQuestion() EnrollmentQuestionResolver
+	Holiday() HolidayResolver
 	Invitation() InvitationResolver
 	InvitationMail() InvitationMailResolver
 	MailEvent() MailEventResolver
 	MailMessage() MailMessageResolver
+	Membership() MembershipResolver
+	MembershipChoice() MembershipChoiceResolver
 	Mutation() MutationResolver
 	Operation() OperationResolver
 	Organization() OrganizationResolver
@@ -40,6 +53,8 @@ type ResolverRoot interface {
 	PartnershipRequestLine() PartnershipRequestLineResolver
 	PersonalToken() PersonalTokenResolver
 	Query() QueryResolver
+	RegisterImport() RegisterImportResolver
+	RegisterImportProblem() RegisterImportProblemResolver
 	Session() SessionResolver
 	Subscription() SubscriptionResolver
 	Termination() TerminationResolver
@@ -75,12 +90,25 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAddEnrollmentNoteInput,
+		ec.unmarshalInputAddHolidayInput,
+		ec.unmarshalInputAgreementFilter,
+		ec.unmarshalInputAgreementSignatureFilter,
+		ec.unmarshalInputAgreementTextInput,
+		ec.unmarshalInputAnswerEnrollmentQuestionInput,
+		ec.unmarshalInputAppealEnrollmentInput,
+		ec.unmarshalInputApproveEnrollmentInput,
+		ec.unmarshalInputAskEnrollmentQuestionInput,
+		ec.unmarshalInputAssignEnrollmentInput,
 		ec.unmarshalInputAuditEventFilter,
 		ec.unmarshalInputAuthorizeProviderInput,
+		ec.unmarshalInputBeginEnrollmentInput,
 		ec.unmarshalInputCancelOperationInput,
+		ec.unmarshalInputClosePartnerInput,
 		ec.unmarshalInputCompleteTerminationInput,
 		ec.unmarshalInputCreatePersonalTokenInput,
 		ec.unmarshalInputCreateWebhookEndpointInput,
+		ec.unmarshalInputDecideEnrollmentCheckInput,
 		ec.unmarshalInputDeclareAffiliatesInput,
 		ec.unmarshalInputDeclineInvitationInput,
 		ec.unmarshalInputDeleteWebhookEndpointInput,
@@ -89,13 +117,21 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEndOtherSessionsInput,
 		ec.unmarshalInputEndSessionInput,
 		ec.unmarshalInputEndUserSessionsInput,
+		ec.unmarshalInputEnrollmentFilter,
+		ec.unmarshalInputEnrollmentOrder,
 		ec.unmarshalInputExportAuditEventsInput,
+		ec.unmarshalInputHolidayFilter,
+		ec.unmarshalInputImportBusinessRegisterInput,
+		ec.unmarshalInputImportMembershipRegisterInput,
 		ec.unmarshalInputInvitationFilter,
 		ec.unmarshalInputInvitationOrder,
 		ec.unmarshalInputInviteUserInput,
 		ec.unmarshalInputKeepInvitationWaitingInput,
+		ec.unmarshalInputLegalProfileInput,
 		ec.unmarshalInputLiftMailSuppressionInput,
 		ec.unmarshalInputMailMessageFilter,
+		ec.unmarshalInputMembershipFilter,
+		ec.unmarshalInputMembershipOrder,
 		ec.unmarshalInputOperationFilter,
 		ec.unmarshalInputPartnerFilter,
 		ec.unmarshalInputPartnerOrder,
@@ -103,34 +139,58 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPartnershipOrder,
 		ec.unmarshalInputPauseWebhookEndpointInput,
 		ec.unmarshalInputPersonalTokenFilter,
+		ec.unmarshalInputPostalAddressInput,
+		ec.unmarshalInputPrimaryContactInput,
+		ec.unmarshalInputPromoteEnrollmentInput,
+		ec.unmarshalInputProveMembershipInput,
+		ec.unmarshalInputPublishAgreementInput,
 		ec.unmarshalInputRefuseTerminationInput,
+		ec.unmarshalInputRegisterImportFilter,
+		ec.unmarshalInputRegisterImportProblemFilter,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
+		ec.unmarshalInputReinstatePartnerInput,
+		ec.unmarshalInputRejectEnrollmentInput,
+		ec.unmarshalInputRemoveHolidayInput,
 		ec.unmarshalInputReplayFailedWebhookDeliveriesInput,
 		ec.unmarshalInputReplayWebhookDeliveryInput,
 		ec.unmarshalInputRequestNewLinkInput,
 		ec.unmarshalInputRequestPartnershipInput,
 		ec.unmarshalInputRequestPartnershipsInput,
+		ec.unmarshalInputRequestProfileChangeInput,
 		ec.unmarshalInputRequestTerminationInput,
 		ec.unmarshalInputResendInvitationInput,
 		ec.unmarshalInputResendUserInvitationInput,
+		ec.unmarshalInputResendVerificationInput,
 		ec.unmarshalInputResumeWebhookEndpointInput,
 		ec.unmarshalInputRetryOperationInput,
 		ec.unmarshalInputRevokeInvitationInput,
 		ec.unmarshalInputRevokePersonalTokenInput,
 		ec.unmarshalInputRotatePartnershipLinkInput,
 		ec.unmarshalInputRotateWebhookSecretInput,
+		ec.unmarshalInputSaveEnrollmentInput,
+		ec.unmarshalInputSelectProgrammeIdInput,
 		ec.unmarshalInputSendTestWebhookInput,
+		ec.unmarshalInputSetCalendarInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
 		ec.unmarshalInputSetUserRolesInput,
+		ec.unmarshalInputSignAgreementInput,
+		ec.unmarshalInputStartEnrollmentInput,
+		ec.unmarshalInputSubmitEnrollmentInput,
+		ec.unmarshalInputSupportDetailsInput,
+		ec.unmarshalInputSupportProfileInput,
+		ec.unmarshalInputSuspendPartnerInput,
 		ec.unmarshalInputTerminationFilter,
+		ec.unmarshalInputUnfreezeEnrollmentInput,
 		ec.unmarshalInputUpdateProfileInput,
+		ec.unmarshalInputUpdateSupportProfileInput,
 		ec.unmarshalInputUpdateWebhookEndpointInput,
 		ec.unmarshalInputUserFilter,
 		ec.unmarshalInputUserOrder,
 		ec.unmarshalInputWebhookDeliveryFilter,
 		ec.unmarshalInputWebhookEndpointFilter,
 		ec.unmarshalInputWithdrawAdminAccessInput,
+		ec.unmarshalInputWithdrawEnrollmentInput,
 		ec.unmarshalInputWithdrawTerminationInput,
 	)
 	first := true
@@ -393,6 +453,32 @@ enum Capability {
   AUDIT_READ
   "See and manage the organization's webhooks."
   WEBHOOK_MANAGE
+  "Keep the operator's working calendar."
+  CALENDAR_MANAGE
+  "Upload files, such as evidence."
+  FILE_UPLOAD
+  "Import and read the membership register and the business register."
+  REGISTER_MANAGE
+  "Read enrollments: the own organization's; all of them for the operator."
+  ENROLLMENT_READ
+  "Enroll the organization: fill in, submit, answer, appeal, withdraw."
+  ENROLLMENT_APPLY
+  "Review enrollments."
+  ENROLLMENT_REVIEW
+  "Change the legal profile and the primary contact."
+  LEGAL_PROFILE_EDIT
+  "Change the support profile."
+  SUPPORT_PROFILE_EDIT
+  "Suspend and reinstate partners."
+  PARTNER_SUSPEND
+  "Ask for another partner's status in the programme."
+  PARTNER_READ_STATUS
+  "Read the partner agreement and what the own partner signed."
+  AGREEMENT_READ
+  "Sign the partner agreement."
+  AGREEMENT_SIGN
+  "Publish versions of the partner agreement."
+  AGREEMENT_PUBLISH
 }
 
 "The signed-in person. Everything here is read afresh for every request, so a revocation takes effect at the next one."
@@ -893,6 +979,370 @@ enum EndUserSessionsErrorCode {
   NOT_FOUND
 }
 `, BuiltIn: false},
+	{Name: "../schema/agreement.graphqls", Input: `extend type Query {
+  "The published versions of the partner agreement, newest first."
+  agreements(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: AgreementFilter
+  ): AgreementConnection! @access(permission: AGREEMENT_READ)
+
+  "The signatures of the viewer's partner, newest first; all for the operator."
+  agreementSignatures(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: AgreementSignatureFilter
+  ): AgreementSignatureConnection! @access(permission: AGREEMENT_READ)
+
+  """
+  Where a partner stands with the agreement, for a banner and for the programme information of its profile. Null
+  for the operator without ` + "`" + `partnerId` + "`" + `, and where the partner is hidden.
+  """
+  agreementStatus(
+    "Which partner; the viewer's own without it. Others are for the operator."
+    partnerId: ID
+  ): AgreementStatus @access(permission: AGREEMENT_READ)
+}
+
+extend type Mutation {
+  """
+  Makes a text the newest version of the partner agreement. Whoever has signed an older one is asked to sign again by
+  a date, by mail at once and 14, 3 and 0 days before; after it there is no new business with them until they sign.
+  """
+  publishAgreement(
+    "The version."
+    input: PublishAgreementInput!
+  ): PublishAgreementPayload! @access(permission: AGREEMENT_PUBLISH)
+
+  """
+  Signs the newest version for the viewer's company: a Global admin, in person and freshly signed in, once for all of
+  them. An approved partner becomes active by it.
+  """
+  signAgreement(
+    "The version that was read, and who signs."
+    input: SignAgreementInput!
+  ): SignAgreementPayload! @access(permission: AGREEMENT_SIGN)
+}
+
+"One published version of the partner agreement; it never changes."
+type Agreement implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What people call the version, such as ` + "`" + `2026-07` + "`" + `."
+  number: String!
+  "Its texts by language, English among them, at most 2."
+  texts: [AgreementText!]!
+  """
+  The SHA-256 digest in hexadecimal of the texts, English first, then Italian: each as its locale, a line end, its
+  title, two line ends, its text and a line end, in UTF-8.
+  """
+  contentHash: String!
+  "Until when those who signed an older version have time."
+  dueAt: Time!
+  "Who published it; null where hidden."
+  publishedBy: User
+  "When it was published."
+  publishedAt: Time!
+}
+
+"The partner agreement in one language."
+type AgreementText {
+  "The language: ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `."
+  locale: String!
+  "The title, 1 to 100 characters."
+  title: String!
+  "The text, at most 50,000 characters, in Markdown."
+  text: String!
+}
+
+"A Global admin's word for a whole company, as it was given."
+type AgreementSignature implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What was signed."
+  agreement: Agreement
+  "The company that signed; null where hidden."
+  partner: Partner
+  "The code of the region that the signature holds for: the partner's."
+  region: String!
+  "The number of the signed version."
+  number: String!
+  "The digest of the signed texts."
+  contentHash: String!
+  "The signer's first name."
+  firstName: String!
+  "The signer's last name."
+  lastName: String!
+  "The signer's address."
+  email: String!
+  "The signer's telephone number."
+  phone: String!
+  "The account that signed; null where hidden."
+  signedBy: User
+  "When it was signed."
+  signedAt: Time!
+  "The network that it was signed from, never the whole address; empty where unknown."
+  ipPrefix: String!
+}
+
+"Where a partner stands with the agreement."
+enum AgreementState {
+  "There is no partner account that could sign."
+  NOT_ASKED
+  "No version was ever signed; there is no business yet."
+  UNSIGNED
+  "What counts is signed."
+  SIGNED
+  "An older version is signed, and there is time for the newest."
+  DUE
+  "The time for the newest version has run out; there is no new business until it is signed."
+  OVERDUE
+}
+
+"What a banner says of the agreement."
+type AgreementStatus {
+  "Where the partner stands."
+  state: AgreementState!
+  "The newest version, which would be signed now; null before the first one."
+  newest: Agreement
+  "Until when the newest version must be signed; null unless ` + "`" + `DUE` + "`" + ` or ` + "`" + `OVERDUE` + "`" + `."
+  dueAt: Time
+  "The number of the version that was signed last, on paper or here; null without one."
+  signedNumber: String
+  "When it was signed; null without one."
+  signedAt: Time
+  "Who signed it here, and how; null for a signature on paper."
+  signature: AgreementSignature
+  "Whether the newest version waits for a signature."
+  needsSignature: Boolean!
+  "Whether there is no new business until then."
+  isBlocked: Boolean!
+  "Whether the viewer may give the signature."
+  maySign: Boolean!
+}
+
+"One row of a list of versions of the agreement with its place."
+type AgreementEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Agreement!
+}
+
+"One page of a list of versions of the agreement."
+type AgreementConnection {
+  "The page's rows with their places."
+  edges: [AgreementEdge!]!
+  "The page's rows without their places."
+  nodes: [Agreement!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"One row of a list of signatures with its place."
+type AgreementSignatureEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: AgreementSignature!
+}
+
+"One page of a list of signatures."
+type AgreementSignatureConnection {
+  "The page's rows with their places."
+  edges: [AgreementSignatureEdge!]!
+  "The page's rows without their places."
+  nodes: [AgreementSignature!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of versions."
+input AgreementFilter {
+  "Only the version with this number."
+  number: String
+}
+
+"Narrows a list of signatures; conditions given together must all hold."
+input AgreementSignatureFilter {
+  "Only signatures under this version."
+  agreementId: ID
+  "Only signatures of this partner."
+  partnerId: ID
+}
+
+"The version to publish."
+input PublishAgreementInput {
+  "What people will call it: 1 to 20 letters, digits, dots or hyphens; unique."
+  number: String!
+  "Until when those who signed an older version have time, 1 to 366 days from now."
+  dueAt: Time!
+  "The texts, one a language, at most 2; English is mandatory."
+  texts: [AgreementTextInput!]!
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of a second version."
+  idempotencyKey: String
+}
+
+"The agreement in one language."
+input AgreementTextInput {
+  "The language: ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `."
+  locale: String!
+  "The title, 1 to 100 characters."
+  title: String!
+  "The text, 1 to 50,000 characters, in Markdown."
+  text: String!
+}
+
+"What publishing a version gave."
+type PublishAgreementPayload {
+  "The version; null exactly when there are errors."
+  agreement: Agreement
+  "The mails that ask for signatures."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [PublishAgreementError!]!
+}
+
+"The version that was read, and who signs."
+input SignAgreementInput {
+  "The id of the version that was read; refused with ` + "`" + `CONFLICT` + "`" + ` once a newer one is published."
+  agreementId: ID!
+  "The signer's first name, 1 to 50 characters."
+  firstName: String!
+  "The signer's last name, 1 to 50 characters."
+  lastName: String!
+  "The signer's address at the company: no webmail, disposable or role mailbox."
+  email: String!
+  "The signer's telephone number."
+  phone: String!
+  "The check box: the signer has read the agreement and may sign it for the company."
+  confirmed: Boolean!
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What signing gave."
+type SignAgreementPayload {
+  "The signature; null exactly when there are errors."
+  signature: AgreementSignature
+  "The partner, which may have become active by it."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [SignAgreementError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why a version could not be published."
+type PublishAgreementError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: PublishAgreementErrorCode!
+}
+
+"The codes of why a version could not be published."
+enum PublishAgreementErrorCode {
+  "The number is not of 1 to 20 letters, digits, dots or hyphens."
+  AGREEMENT_NUMBER_INVALID
+  "A version with this number is published already."
+  AGREEMENT_NUMBER_TAKEN
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The date leaves less than one day."
+  DATE_TOO_EARLY
+  "The date is more than 366 days away."
+  DATE_TOO_LATE
+  "The English text is missing."
+  ENGLISH_REQUIRED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "A language is given twice."
+  LOCALE_TWICE
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "There are more texts than languages."
+  TOO_MANY
+}
+
+"Why the agreement could not be signed."
+type SignAgreementError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SignAgreementErrorCode!
+}
+
+"The codes of why the agreement could not be signed."
+enum SignAgreementErrorCode {
+  "The box was not ticked."
+  AGREEMENT_NOT_CONFIRMED
+  "The viewer's company has signed this version already."
+  ALREADY_SIGNED
+  "A newer version has been published: read that one."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain of the address has the wrong form."
+  DOMAIN_INVALID
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is a role mailbox such as info@; a person's own is asked for."
+  EMAIL_ROLE_MAILBOX
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The company's enrollment has not been approved yet."
+  NOT_APPROVED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The status of the partner does not allow it."
+  PARTNER_STATUS_FORBIDS
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+`, BuiltIn: false},
 	{Name: "../schema/audit.graphqls", Input: `extend type Query {
   "Who did what: the acts of the viewer's organization and those that concern it, newest first; all for the operator."
   auditEvents(
@@ -1187,6 +1637,2252 @@ enum OrderDirection {
   DESC
 }
 `, BuiltIn: false},
+	{Name: "../schema/calendar.graphqls", Input: `extend type Query {
+  "The operator's working calendar, on which everything that is promised is counted."
+  calendar: Calendar! @access(permission: VIEWER_READ)
+}
+
+extend type Mutation {
+  """
+  Says in which time zone, on which days and in which hours the operator works. What was promised before
+  follows; the operation does that, and is null where nothing changed.
+  """
+  setCalendar(
+    "The whole calendar but for its holidays."
+    input: SetCalendarInput!
+  ): SetCalendarPayload! @access(permission: CALENDAR_MANAGE)
+
+  "Makes a date one on which nothing counts. What was promised before follows; the operation does that."
+  addHoliday(
+    "The date and what it is called."
+    input: AddHolidayInput!
+  ): AddHolidayPayload! @access(permission: CALENDAR_MANAGE)
+
+  "Makes a holiday a day like others. What was promised before follows; the operation does that."
+  removeHoliday(
+    "Which holiday."
+    input: RemoveHolidayInput!
+  ): RemoveHolidayPayload! @access(permission: CALENDAR_MANAGE)
+}
+
+"A day of the week."
+enum Weekday {
+  "The first day by ISO 8601."
+  MONDAY
+  "The second day."
+  TUESDAY
+  "The third day."
+  WEDNESDAY
+  "The fourth day."
+  THURSDAY
+  "The fifth day."
+  FRIDAY
+  "The sixth day."
+  SATURDAY
+  "The seventh day."
+  SUNDAY
+}
+
+"""
+When the operator works. A calendar day counts unless it is a holiday, a business day is a workday that is
+no holiday, and working hours are the hours of business days. What counts is the time that really passes on
+them: a day on which clocks change counts 23 or 25 hours.
+"""
+type Calendar {
+  "The IANA name of the time zone, such as ` + "`" + `Europe/Rome` + "`" + `; the installation's as long as nobody set one."
+  timeZone: String!
+  "The days on which work is done, from Monday on."
+  workdays: [Weekday!]!
+  "The local time at which a workday begins, such as ` + "`" + `09:00` + "`" + `."
+  opens: String!
+  "The local time at which a workday ends, such as ` + "`" + `17:00` + "`" + `; ` + "`" + `24:00` + "`" + ` at the latest."
+  closes: String!
+  "The dates on which nothing counts, by date."
+  holidays(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: HolidayFilter
+  ): HolidayConnection!
+  "How far what was promised has followed the newest change; null before the first one, and for all but the operator's people."
+  lastMove: CalendarMove
+  "Who changed the calendar last; null where hidden or where nobody did."
+  updatedBy: User
+  "When it was last changed; null before the first time."
+  updatedAt: Time
+  "Counts the changes, those of holidays too; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+}
+
+"How far what was promised has followed one change of the calendar."
+type CalendarMove {
+  "The version of the calendar that the change made."
+  version: Int!
+  "How many promises have followed, or needed not to."
+  promisesDone: Int!
+  "How many there were when the work began; null until they were counted, and where that cannot be done."
+  promisesTotal: Int
+  "When the calendar was changed."
+  createdAt: Time!
+  "When all had followed, or a later change took over; null before that."
+  finishedAt: Time
+  "The work itself; null where hidden."
+  operation: Operation
+}
+
+"A date on which nothing counts."
+type Holiday implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The local date, such as ` + "`" + `2026-12-25` + "`" + `."
+  date: String!
+  "What it is called, 1 to 100 characters."
+  name: String!
+  "Who added it; null where hidden."
+  createdBy: User
+  "When it was added."
+  createdAt: Time!
+}
+
+"One row of a list of holidays with its place."
+type HolidayEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Holiday!
+}
+
+"One page of a list of holidays."
+type HolidayConnection {
+  "The page's rows with their places."
+  edges: [HolidayEdge!]!
+  "The page's rows without their places."
+  nodes: [Holiday!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of holidays; conditions given together must all hold."
+input HolidayFilter {
+  "Only holidays on this date or later, such as ` + "`" + `2026-01-01` + "`" + `."
+  since: String
+  "Only holidays before this date, such as ` + "`" + `2027-01-01` + "`" + `."
+  until: String
+}
+
+"When the operator works."
+input SetCalendarInput {
+  "The IANA name of the time zone, such as ` + "`" + `Europe/Rome` + "`" + `."
+  timeZone: String!
+  "The days on which work is done, at least one and at most 7."
+  workdays: [Weekday!]!
+  "The local time at which a workday begins, ` + "`" + `00:00` + "`" + ` to ` + "`" + `23:59` + "`" + `."
+  opens: String!
+  "The local time at which a workday ends, later than ` + "`" + `opens` + "`" + `; ` + "`" + `24:00` + "`" + ` at the latest."
+  closes: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the calendar has changed since this version."
+  expectedVersion: Int
+}
+
+"What setting the calendar gave."
+type SetCalendarPayload {
+  "The calendar; null exactly when there are errors."
+  calendar: Calendar
+  "Moves what was promised; null where nothing changed."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [SetCalendarError!]!
+}
+
+"The holiday to add."
+input AddHolidayInput {
+  "The local date, such as ` + "`" + `2026-12-25` + "`" + `: up to a year back and ten years ahead; unique."
+  date: String!
+  "What it is called, 1 to 100 characters."
+  name: String!
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of a refusal."
+  idempotencyKey: String
+}
+
+"What adding a holiday gave."
+type AddHolidayPayload {
+  "The holiday; null exactly when there are errors."
+  holiday: Holiday
+  "Moves what was promised."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [AddHolidayError!]!
+}
+
+"Which holiday to remove."
+input RemoveHolidayInput {
+  "The id of the holiday."
+  holidayId: ID!
+}
+
+"What removing a holiday gave."
+type RemoveHolidayPayload {
+  "The calendar without it; null exactly when there are errors."
+  calendar: Calendar
+  "Moves what was promised."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [RemoveHolidayError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why the calendar could not be set."
+type SetCalendarError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SetCalendarErrorCode!
+}
+
+"The codes of why the calendar could not be set."
+enum SetCalendarErrorCode {
+  "The workday ends before it begins."
+  CLOSES_BEFORE_OPENS
+  "The calendar has changed meanwhile."
+  CONFLICT
+  "There is no workday."
+  REQUIRED
+  "The text is no time of day."
+  TIME_INVALID
+  "The time zone is not known."
+  TIME_ZONE_UNKNOWN
+}
+
+"Why a holiday could not be added."
+type AddHolidayError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AddHolidayErrorCode!
+}
+
+"The codes of why a holiday could not be added."
+enum AddHolidayErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The text is no date."
+  DATE_INVALID
+  "The date lies more than a year back or ten years ahead."
+  DATE_OUT_OF_RANGE
+  "There is a holiday on the date already."
+  HOLIDAY_EXISTS
+  "The key was used with other input."
+  IDEMPOTENCY_KEY_REUSED
+  "The value has the wrong form."
+  INVALID
+  "The text holds a link."
+  LINK_NOT_ALLOWED
+  "The holiday that the key made was removed since."
+  NOT_FOUND
+  "The value is missing."
+  REQUIRED
+  "The text is too long."
+  TOO_LONG
+}
+
+"Why a holiday could not be removed."
+type RemoveHolidayError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RemoveHolidayErrorCode!
+}
+
+"The codes of why a holiday could not be removed."
+enum RemoveHolidayErrorCode {
+  "The target is absent."
+  NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/enrollment.graphqls", Input: `extend type Query {
+  """
+  What a company has to bring to enroll in a country, before anybody has an account: the checks, the fields
+  that are mandatory there and the days that are promised. Null for a country that is not open, or a kind that
+  does not enroll.
+  """
+  enrollmentRequirements(
+    "The two letter code of the country of the legal business location."
+    country: String!
+    "What the company wants to be; newcomers enroll as indirect resellers."
+    kind: PartyKind!
+  ): EnrollmentRequirements @public
+
+  "The newest enrollment of the viewer's organization; null where it has none."
+  currentEnrollment: Enrollment @access(permission: ENROLLMENT_READ)
+
+  "The enrollments of the viewer's organization; for reviewers those of all, what is due next first."
+  enrollments(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: EnrollmentFilter
+    "The ordering; what is due next first without it. Cursors hold for one ordering only."
+    orderBy: EnrollmentOrder
+  ): EnrollmentConnection! @access(permission: ENROLLMENT_READ)
+}
+
+extend type Mutation {
+  """
+  Begins an enrollment without an account: a link to choose a password is mailed to the future Global admin
+  and works for 72 hours. The answer is the same for every address.
+  """
+  startEnrollment(
+    "Who becomes Global admin of which work account."
+    input: StartEnrollmentInput!
+  ): StartEnrollmentPayload! @public
+
+  "Begins anew after an enrollment that expired, was withdrawn or rejected for good; the former data are copied."
+  beginEnrollment(
+    "Nothing needs to be said."
+    input: BeginEnrollmentInput!
+  ): BeginEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Saves what is known so far. Whatever can be stored is saved, however incomplete: absent fields stay, null
+  clears. ` + "`" + `problems` + "`" + ` of the enrollment says what submitting still needs.
+  """
+  saveEnrollment(
+    "The enrollment and its new data."
+    input: SaveEnrollmentInput!
+  ): SaveEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Proves with user name and password that memberships of the programme are the company's, and shows which of
+  their programme IDs can be selected, and why the others cannot. The password is kept nowhere.
+  """
+  proveMembership(
+    "The enrollment and the membership's user name and password."
+    input: ProveMembershipInput!
+  ): ProveMembershipPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Selects a proved membership's programme ID, or none, so that a new one is assigned. One of a company that is
+  enrolled already brings its legal profile and primary contact along.
+  """
+  selectProgrammeId(
+    "The enrollment and the membership."
+    input: SelectProgrammeIdInput!
+  ): SelectProgrammeIdPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Submits the enrollment: everything is validated, all problems come back together. Then the primary contact is
+  mailed a link to confirm that the address is the company's; the review starts with that.
+  """
+  submitEnrollment(
+    "Which enrollment."
+    input: SubmitEnrollmentInput!
+  ): SubmitEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  "Mails the primary contact a new link; the old one dies at once."
+  resendVerification(
+    "Which enrollment."
+    input: ResendVerificationInput!
+  ): ResendVerificationPayload! @access(permission: ENROLLMENT_APPLY)
+
+  "Takes an open enrollment back."
+  withdrawEnrollment(
+    "Which enrollment."
+    input: WithdrawEnrollmentInput!
+  ): WithdrawEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  "Answers the reviewers' open question, with files and corrections; the review's clock runs again."
+  answerEnrollmentQuestion(
+    "The answer."
+    input: AnswerEnrollmentQuestionInput!
+  ): AnswerEnrollmentQuestionPayload! @access(permission: ENROLLMENT_APPLY)
+
+  "Appeals a rejection, once and within 30 days; another reviewer decides."
+  appealEnrollment(
+    "Why the rejection is wrong."
+    input: AppealEnrollmentInput!
+  ): AppealEnrollmentPayload! @access(permission: ENROLLMENT_APPLY)
+
+  """
+  Asks to change the legal profile or the primary contact of a partner. Only what changes is checked again, and
+  the last decision stays in force meanwhile.
+  """
+  requestProfileChange(
+    "What to change."
+    input: RequestProfileChangeInput!
+  ): RequestProfileChangePayload! @access(permission: LEGAL_PROFILE_EDIT)
+
+  "Changes the support profile of the viewer's partner at once."
+  updateSupportProfile(
+    "The new support profile."
+    input: UpdateSupportProfileInput!
+  ): UpdateSupportProfilePayload! @access(permission: SUPPORT_PROFILE_EDIT)
+
+  "Gives an enrollment to a reviewer, or to nobody."
+  assignEnrollment(
+    "The enrollment and the reviewer."
+    input: AssignEnrollmentInput!
+  ): AssignEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Asks the applicant for more: a question, a list of documents, or both. The promised date waits until the answer."
+  askEnrollmentQuestion(
+    "What is asked for."
+    input: AskEnrollmentQuestionInput!
+  ): AskEnrollmentQuestionPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Decides one check by hand."
+  decideEnrollmentCheck(
+    "The check and the decision."
+    input: DecideEnrollmentCheckInput!
+  ): DecideEnrollmentCheckPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Approves an enrollment of which all checks have passed: the partner is made and lacks only the signed agreement."
+  approveEnrollment(
+    "Which enrollment."
+    input: ApproveEnrollmentInput!
+  ): ApproveEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Rejects an enrollment with a reason; the applicant may appeal once within 30 days."
+  rejectEnrollment(
+    "The enrollment and the reason."
+    input: RejectEnrollmentInput!
+  ): RejectEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Lets an enrollment go on that was frozen because its contact said \"this wasn't me\": the contact gets a new link."
+  unfreezeEnrollment(
+    "Which enrollment."
+    input: UnfreezeEnrollmentInput!
+  ): UnfreezeEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Admits the applicant as indirect provider or direct-bill partner instead; the same checks hold."
+  promoteEnrollment(
+    "The enrollment and the kind."
+    input: PromoteEnrollmentInput!
+  ): PromoteEnrollmentPayload! @access(permission: ENROLLMENT_REVIEW)
+
+  "Writes a note that only the operator's people read."
+  addEnrollmentNote(
+    "The note."
+    input: AddEnrollmentNoteInput!
+  ): AddEnrollmentNotePayload! @access(permission: ENROLLMENT_REVIEW)
+}
+
+extend type Subscription {
+  "Enrollments of the viewer's organization that began or went on; for reviewers those of all."
+  enrollmentChanged(
+    "Only this enrollment."
+    id: ID
+  ): Enrollment! @access(permission: ENROLLMENT_READ)
+}
+
+# ---- Requirements ----
+
+"What a company needs to enroll in a country."
+type EnrollmentRequirements {
+  "The country of the legal business location, with the region and the currency that it fixes."
+  country: Country!
+  "What the company enrolls as."
+  kind: PartyKind!
+  "What is needed, at most 20, in the order of the steps."
+  items: [EnrollmentRequirementItem!]!
+  "The states, provinces or territories of which an address there names one, at most 200; empty where none is named."
+  states: [CountryState!]!
+  "Whether an address there needs a postal code."
+  requiresPostalCode: Boolean!
+  "The kinds of evidence that a reviewer may ask for, in all 6."
+  documents: [EnrollmentDocumentKind!]!
+}
+
+"One thing that an applicant needs."
+type EnrollmentRequirementItem {
+  "What is needed."
+  requirement: EnrollmentRequirement!
+  "Whether nothing goes without it."
+  isMandatory: Boolean!
+  "Whether a company that is enrolled already supplies it too."
+  isForEnrolled: Boolean!
+}
+
+"What an applicant needs before starting."
+enum EnrollmentRequirement {
+  "Somebody who becomes Global admin of the company's work account."
+  GLOBAL_ADMIN_CREDENTIALS
+  "User name and password of the membership, where a programme ID exists already."
+  MEMBERSHIP_CREDENTIALS
+  "The legal business name, as registered."
+  LEGAL_NAME
+  "The address of the legal business location."
+  ADDRESS
+  "The registration ID of the company."
+  REGISTRATION_ID
+  "A primary contact with an address of the company."
+  PRIMARY_CONTACT
+  "Address, telephone number and website where customers find help."
+  SUPPORT_PROFILE
+  "The partner agreement, which a Global admin signs after the approval."
+  AGREEMENT
+}
+
+"A state, province or territory of a country."
+type CountryState {
+  "The second half of its ISO 3166-2 code, such as ` + "`" + `CA` + "`" + `."
+  code: String!
+  "The English name."
+  name: String!
+}
+
+# ---- The profile ----
+
+"What is verified of a company. In a draft a field may be empty."
+type LegalProfile {
+  "The legal business name, 2 to 100 characters, as registered."
+  name: String!
+  "The registration ID; empty where the country does not ask for it."
+  registrationId: String!
+  "The website, beginning with http:// or https://; may be empty."
+  website: String!
+  "The address of the legal business location."
+  address: PostalAddress!
+}
+
+"An address of a company. In a draft a field may be empty."
+type PostalAddress {
+  "Street and number, 1 to 200 characters."
+  line1: String!
+  "More of it, at most 200 characters; may be empty."
+  line2: String!
+  "The city, 1 to 100 characters."
+  city: String!
+  "The postal code; empty where the country has none."
+  postalCode: String!
+  "The code of the state, where the country has a list; otherwise empty."
+  state: String!
+  "The two letter code of the country; it fixes region and currency and never changes."
+  country: String!
+}
+
+"The person who answers for a company. In a draft a field may be empty."
+type PrimaryContact {
+  "The first name, 1 to 50 characters."
+  firstName: String!
+  "The last name, 1 to 50 characters."
+  lastName: String!
+  "The address, of the company itself: no webmail, disposable or role mailbox."
+  email: String!
+  "The telephone number."
+  phone: String!
+}
+
+"Where the customers of a company find help. In a draft a field may be empty."
+type SupportProfile {
+  "The address."
+  email: String!
+  "The telephone number."
+  phone: String!
+  "The website, beginning with http:// or https://."
+  website: String!
+}
+
+# ---- The enrollment ----
+
+"What an enrollment is for."
+enum EnrollmentPurpose {
+  "A company enters the programme."
+  ADMISSION
+  "A partner changes its legal profile or primary contact; the last decision stays in force meanwhile."
+  CHANGE
+}
+
+"Where an enrollment stands."
+enum EnrollmentStatus {
+  "Is being filled in; untouched for 30 days it expires."
+  DRAFT
+  "Waits for the primary contact to confirm the address; after 14 days it expires."
+  EMAIL_PENDING
+  "Is reviewed; the promised date counts."
+  IN_REVIEW
+  "Waits for the applicant's answer, and the promised date waits too; after 30 days it is rejected."
+  ACTION_REQUIRED
+  "The contact said \"this wasn't me\"; a reviewer lets it go on or rejects it."
+  FROZEN
+  "Lacks only the signed agreement."
+  APPROVED
+  "The company takes part; of a change: it is in force."
+  ACTIVE
+  "Was rejected with a reason; it may be appealed once within 30 days."
+  REJECTED
+  "Nobody went on with it in time."
+  EXPIRED
+  "The applicant took it back."
+  WITHDRAWN
+}
+
+"A side of an enrollment: who has to act, or who did."
+enum EnrollmentParty {
+  "Somebody of the company that enrolls."
+  APPLICANT
+  "The primary contact, by the mailed link."
+  CONTACT
+  "Somebody of the operator."
+  OPERATOR
+  "channelgraph itself, when something fell due or a worker checked."
+  SYSTEM
+}
+
+"One of the three checks of an enrollment."
+enum EnrollmentCheckKind {
+  "The primary contact confirms that the company signed up and that the address is the company's."
+  EMAIL_OWNERSHIP
+  "The primary contact works for the company."
+  EMPLOYMENT
+  "The company is what its legal profile says."
+  BUSINESS
+}
+
+"Where a check stands."
+enum EnrollmentCheckStatus {
+  "Has not begun."
+  WAITING
+  "Is under way."
+  RUNNING
+  "Has passed."
+  PASSED
+  "Waits for the applicant."
+  ACTION_REQUIRED
+  "Has failed."
+  FAILED
+}
+
+"How a promise is kept."
+enum SlaState {
+  "In good time."
+  ON_TRACK
+  "The day has passed when it was to be done, and the promised one has not."
+  AT_RISK
+  "The promised day has passed."
+  BREACHED
+  "It was kept."
+  MET
+}
+
+"Why a check stands where it stands."
+enum EnrollmentCheckReason {
+  "The contact's address is of a free mail provider."
+  WEBMAIL_CONTACT
+  "The contact's domain is neither the work account's nor the website's; evidence is asked for."
+  DOMAIN_DIFFERS
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_FORMAT
+  "The business register does not know the registration ID."
+  REGISTRATION_NOT_FOUND
+  "The business register did not answer."
+  REGISTER_UNAVAILABLE
+  "The business register has another name."
+  NAME_DIFFERS
+  "The business register says that the company is dissolved."
+  COMPANY_DISSOLVED
+  "Another application or partner seems to be the same company."
+  DUPLICATE
+  "The evidence was accepted."
+  EVIDENCE_ACCEPTED
+  "The business register knows the company by this name."
+  REGISTER_MATCH
+  "The contact's domain is the work account's or the website's."
+  DOMAIN_MATCH
+  "The contact confirmed the address."
+  ADDRESS_CONFIRMED
+  "The membership register knows the company as enrolled."
+  MEMBERSHIP_ENROLLED
+  "A reviewer decided."
+  REVIEWER_DECISION
+  "The contact said \"this wasn't me\"."
+  DISOWNED
+}
+
+"Why an enrollment was rejected."
+enum EnrollmentRejectReason {
+  "The legal name is not the registered one."
+  NAME_MISMATCH
+  "The registration ID is not valid."
+  REGISTRATION_INVALID
+  "The applicant is no business."
+  NOT_A_BUSINESS
+  "The domain is not the company's."
+  DOMAIN_NOT_OWNED
+  "The company takes part already, or has another application."
+  DUPLICATE
+  "Sanctions forbid it."
+  SANCTIONED
+  "The application is fraudulent."
+  FRAUD
+  "The reviewers' question was not answered for 30 days."
+  NO_RESPONSE
+  "As the note says."
+  OTHER
+}
+
+"A kind of evidence."
+enum EnrollmentDocumentKind {
+  "An extract of the business register."
+  REGISTRATION_EXTRACT
+  "A proof that the domain is the company's."
+  DOMAIN_OWNERSHIP
+  "A proof of the address."
+  PROOF_OF_ADDRESS
+  "A document of the tax authority."
+  TAX_DOCUMENT
+  "A letter that says that the contact works for the company."
+  EMPLOYMENT_LETTER
+  "Something else, as the question says."
+  OTHER
+}
+
+"The course of one company through the verification, or of one change of what was verified."
+type Enrollment implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What it is for."
+  purpose: EnrollmentPurpose!
+  "What the company enrolls as."
+  kind: PartyKind!
+  "Where it stands."
+  status: EnrollmentStatus!
+  "The organization that enrolls; null where hidden."
+  organization: Organization
+  "The partner that the approval made, or that a change is of; null before the approval."
+  partner: Partner
+  "The two letter code of the country of the legal business location."
+  country: String!
+  "The code of the region that the country fixes."
+  region: String!
+  "The ISO 4217 code of the currency that the country fixes."
+  currency: String!
+  "The domain that names the work account."
+  tenantDomain: String!
+  "The legal profile, as far as it is filled in."
+  legal: LegalProfile!
+  "The primary contact, as far as it is filled in."
+  contact: PrimaryContact!
+  "The support profile, as far as it is filled in."
+  support: SupportProfile!
+  "The programme ID that is linked or was assigned; null while neither."
+  programmeId: String
+  "Whether the selected membership brought legal profile and primary contact along, so that only the support profile is to be supplied."
+  isAlreadyEnrolled: Boolean!
+  "The memberships that were proved for a draft, at most 100, judged as they are now; empty for everybody else than its organization's Global admins."
+  memberships: [MembershipChoice!]!
+  "What submitting would be refused for now, at most 50; empty where nothing, or where it was submitted. Each path is that of ` + "`" + `saveEnrollment` + "`" + `'s input."
+  problems: [EnrollmentProblem!]!
+  "The checks, in all 3, in their order."
+  checks: [EnrollmentCheck!]!
+  "The reviewers' questions with their answers, oldest first, at most 100."
+  questions: [EnrollmentQuestion!]!
+  "What happened, oldest first, at most 500; the operator's internal lines are shown to the operator only."
+  timeline: [EnrollmentEntry!]!
+  "The mails about it that the timeline names, oldest first, at most 100."
+  mails: [EnrollmentMail!]!
+  "The evidence that was handed in, oldest first, at most 100; for the organization's own people and the operator's reviewers."
+  files: [File!]!
+  "Who has to act; null where nobody has."
+  awaits: EnrollmentParty
+  "Until when whoever is awaited has to act; null where nobody has, or no date is set."
+  awaitedUntilAt: Time
+  "How the promise of the review is kept; null before the review."
+  slaState: SlaState
+  "When the review is to be done; null while the clock does not run."
+  targetAt: Time
+  "Until when the review is promised; null while the clock does not run."
+  dueAt: Time
+  "Whether the promise waits because the applicant has to act."
+  isPaused: Boolean!
+  "The person who applied; null where hidden."
+  applicant: User
+  "The reviewer who works it; null where nobody does, and for the applicant."
+  assignee: User
+  "The newest work of mailing the link; null where hidden."
+  operation: Operation
+  "How many links the contact has had; only the newest one works."
+  generation: Int!
+  "When the newest link was written; null before that."
+  linkSentAt: Time
+  "When the newest link stops working; null without one."
+  linkExpiresAt: Time
+  "Why it was rejected; null unless it was."
+  rejectReason: EnrollmentRejectReason
+  "What the reviewers wrote with the rejection; null without a note."
+  rejectNote: String
+  "The person who decided; null while undecided, and for the applicant."
+  decidedBy: User
+  "When it was approved or rejected; null before that."
+  decidedAt: Time
+  "Whether the rejection can be appealed now."
+  isAppealable: Boolean!
+  "Until when a rejection may be appealed; null where it is none."
+  appealableUntilAt: Time
+  "What the applicant wrote with the appeal; null without one."
+  appealText: String
+  "When the rejection was appealed; null where it was not."
+  appealedAt: Time
+  "Whether the organization may begin anew after it."
+  canBeginAnew: Boolean!
+  "When the applicant last worked on the draft."
+  touchedAt: Time!
+  "When it was submitted; null before that."
+  submittedAt: Time
+  "When the contact confirmed the address, which started the review; null before that."
+  confirmedAt: Time
+  "When the contact said \"this wasn't me\"; null where nobody did."
+  disownedAt: Time
+  "When the company became active, or the change came into force; null before that."
+  activatedAt: Time
+  "When it ended; null while it is open."
+  closedAt: Time
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was begun."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"One thing that submitting still needs."
+type EnrollmentProblem {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the field, such as ` + "`" + `[\"input\", \"legal\", \"address\", \"city\"]` + "`" + `."
+  path: [String!]!
+  "The stable code, as ` + "`" + `SubmitEnrollmentErrorCode` + "`" + ` explains it."
+  code: String!
+}
+
+"Where one check of an enrollment stands."
+type EnrollmentCheck {
+  "Which check."
+  kind: EnrollmentCheckKind!
+  "Where it stands."
+  status: EnrollmentCheckStatus!
+  "Why; null before there is a reason."
+  reason: EnrollmentCheckReason
+  "Who has to act on it; null where nobody has."
+  awaits: EnrollmentParty
+  "Until when it is promised, or has to be acted on; null without a date."
+  dueAt: Time
+  "What the reviewer wrote beside the decision; null without a note, and for the applicant."
+  note: String
+  "The reviewer who decided it; null where nobody did, and for the applicant."
+  decidedBy: User
+  "When it was decided; null before that."
+  decidedAt: Time
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"What the reviewers asked the applicant, and the answer."
+type EnrollmentQuestion {
+  "The id of the question."
+  id: ID!
+  "The check that it concerns; null where it is the whole."
+  check: EnrollmentCheckKind
+  "The evidence that is asked for, at most 6."
+  documents: [EnrollmentDocumentKind!]!
+  "The question, at most 2,000 characters; empty where documents alone are asked for."
+  text: String!
+  "When it was asked."
+  askedAt: Time!
+  "When the enrollment is rejected without an answer."
+  dueAt: Time!
+  "The answer; null while there is none."
+  answer: String
+  "The person who answered; null while nobody did, or where hidden."
+  answeredBy: User
+  "When it was answered; null before that."
+  answeredAt: Time
+  "The evidence that came with the answer, at most 10."
+  files: [File!]!
+}
+
+"What a line of the timeline tells."
+enum EnrollmentEntryKind {
+  "The draft was begun."
+  STARTED
+  "A programme ID was selected, or a new one asked for."
+  PROGRAMME_ID_SELECTED
+  "It was submitted."
+  SUBMITTED
+  "A link was sent to the primary contact."
+  LINK_SENT
+  "The link did not arrive."
+  LINK_UNDELIVERED
+  "The contact confirmed the address."
+  CONFIRMED
+  "The contact said \"this wasn't me\"."
+  DISOWNED
+  "The operator let it go on."
+  UNFROZEN
+  "A check passed."
+  CHECK_PASSED
+  "A check failed."
+  CHECK_FAILED
+  "A check was left to a reviewer."
+  CHECK_OPEN
+  "It was given to a reviewer, or to nobody."
+  ASSIGNED
+  "The reviewers asked for more."
+  ASKED
+  "The applicant answered."
+  ANSWERED
+  "It was approved."
+  APPROVED
+  "It was rejected."
+  REJECTED
+  "The rejection was appealed."
+  APPEALED
+  "The company became active, or the change came into force."
+  ACTIVATED
+  "It expired."
+  EXPIRED
+  "The applicant took it back."
+  WITHDRAWN
+  "The day came when the review was to be done."
+  REVIEW_TARGET_REACHED
+  "The promised day came and the review was not done."
+  REVIEW_DUE_REACHED
+  "A change of the operator's calendar moved the promised date."
+  PROMISE_MOVED
+  "It was made one of a provider or a direct-bill partner."
+  PROMOTED
+  "A change of the profile was asked for."
+  CHANGE_REQUESTED
+  "A note of the operator."
+  NOTE
+  "A mail was written."
+  MAIL
+}
+
+"One line of the timeline."
+type EnrollmentEntry {
+  "Its number; lines are numbered from 1."
+  number: Int!
+  "What it tells."
+  kind: EnrollmentEntryKind!
+  "When it happened."
+  occurredAt: Time!
+  "Which side acted."
+  side: EnrollmentParty!
+  "Who acted; null where it is nobody in particular, and for the applicant where a reviewer did."
+  actorName: String
+  "Whether it is shown to the operator only."
+  isInternal: Boolean!
+  "The check that it is about; null where it is about none."
+  check: EnrollmentCheckKind
+  "The stable code of the reason: of a check, a rejection or a mail's failure; null without one."
+  reasonCode: String
+  "What was written; null without a text."
+  note: String
+  "The moment that was promised or set; null without one."
+  untilAt: Time
+  "The mail that was written; null where none was, or it is kept no longer."
+  mail: EnrollmentMail
+}
+
+"A mail about an enrollment with its timeline."
+type EnrollmentMail {
+  "The name of its template."
+  template: String!
+  "The address that it goes to."
+  recipient: String!
+  "Where it stands."
+  state: MailState!
+  "The stable code of why it failed or was put off; null where it was not."
+  failureCode: String
+  "How often it was tried."
+  attempts: Int!
+  "When it is tried next; null where it is not."
+  nextAttemptAt: Time
+  "When it was handed over; null before that."
+  sentAt: Time
+  "What happened to it, oldest first, at most 100."
+  events: [MailEvent!]!
+  "When it was written."
+  createdAt: Time!
+}
+
+"One row of a list of enrollments with its place."
+type EnrollmentEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Enrollment!
+}
+
+"One page of a list of enrollments."
+type EnrollmentConnection {
+  "The page's rows with their places."
+  edges: [EnrollmentEdge!]!
+  "The page's rows without their places."
+  nodes: [Enrollment!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"What a list of enrollments is sorted by."
+enum EnrollmentOrderField {
+  "By when somebody has to act; last come those of which nobody has."
+  DUE_AT
+  "By when they were begun."
+  SUBMITTED_AT
+  "By legal name."
+  NAME
+}
+
+"An ordering of enrollments; equal values are sorted by id."
+input EnrollmentOrder {
+  "What to sort by."
+  field: EnrollmentOrderField! = DUE_AT
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"By whom an enrollment is worked."
+enum EnrollmentAssignment {
+  "By the viewer."
+  ME
+  "By nobody yet."
+  NOBODY
+  "By some reviewer."
+  ANYBODY
+}
+
+"Narrows a list of enrollments; conditions given together must all hold."
+input EnrollmentFilter {
+  "Only enrollments in one of these states, at most 10."
+  status: [EnrollmentStatus!]
+  "Only admissions, or only changes."
+  purpose: EnrollmentPurpose
+  "Only those who enroll as this kind."
+  kind: PartyKind
+  "Only those of the country with this two letter code."
+  country: String
+  "Only those in which one of these checks is still open, at most 3."
+  checkOpen: [EnrollmentCheckKind!]
+  "Only those that are worked by me, nobody or anybody; for reviewers."
+  assigned: EnrollmentAssignment
+  "Only those that the reviewer with this id works; for reviewers."
+  assigneeId: ID
+  "Only those on which somebody has to act before this moment."
+  dueBeforeAt: Time
+  "Only those whose promise is broken, or only the others."
+  isOverdue: Boolean
+  "Only those whose legal name or tenant domain begins with this text, in any case."
+  search: String
+}
+
+# ---- Inputs and payloads ----
+
+"Who becomes the first Global admin of which work account."
+input StartEnrollmentInput {
+  "The address of the future Global admin, who gets the link."
+  email: String!
+  "The first name, 1 to 50 characters."
+  firstName: String!
+  "The last name, 1 to 50 characters."
+  lastName: String!
+  "The language of the mails, ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `; the country's where there is one, otherwise ` + "`" + `en` + "`" + `."
+  locale: String
+  "The domain of the company's work account; it stays as it is."
+  tenantDomain: String!
+  "The two letter code of the legal business location; it fixes region and currency."
+  country: String!
+}
+
+"What starting an enrollment gave; it does not tell whether the address is known here."
+type StartEnrollmentPayload {
+  "True where a mail goes out; null exactly when there are errors."
+  isStarted: Boolean
+  "Why nothing was done; empty on success."
+  userErrors: [StartEnrollmentError!]!
+}
+
+"Nothing needs to be said to begin anew."
+input BeginEnrollmentInput {
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What beginning anew gave."
+type BeginEnrollmentPayload {
+  "The new draft; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [BeginEnrollmentError!]!
+}
+
+"Changes the legal profile; absent fields stay, null clears."
+input LegalProfileInput {
+  "The legal business name, 2 to 100 characters, as registered."
+  name: String
+  "The registration ID; mandatory in the countries that ask for it."
+  registrationId: String
+  "The website, beginning with http:// or https://."
+  website: String
+  "The address of the legal business location; its country is the organization's."
+  address: PostalAddressInput
+}
+
+"Changes an address; absent fields stay, null clears."
+input PostalAddressInput {
+  "Street and number, 1 to 200 characters."
+  line1: String
+  "More of it, at most 200 characters."
+  line2: String
+  "The city, 1 to 100 characters."
+  city: String
+  "The postal code."
+  postalCode: String
+  "The code or English name of the state, where the country has a list."
+  state: String
+}
+
+"Changes the primary contact; absent fields stay, null clears."
+input PrimaryContactInput {
+  "The first name, 1 to 50 characters."
+  firstName: String
+  "The last name, 1 to 50 characters."
+  lastName: String
+  "The address, of the company itself: no webmail, disposable or role mailbox."
+  email: String
+  "The telephone number."
+  phone: String
+}
+
+"Changes the support profile; absent fields stay, null clears."
+input SupportProfileInput {
+  "The address."
+  email: String
+  "The telephone number."
+  phone: String
+  "The website, beginning with http:// or https://."
+  website: String
+}
+
+"What to save of a draft."
+input SaveEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "Changes the legal profile."
+  legal: LegalProfileInput
+  "Changes the primary contact."
+  contact: PrimaryContactInput
+  "Changes the support profile."
+  support: SupportProfileInput
+}
+
+"What saving a draft gave."
+type SaveEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [SaveEnrollmentError!]!
+}
+
+"User name and password of a membership."
+input ProveMembershipInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "The membership's user name."
+  userName: String!
+  "The membership's password; it is kept nowhere."
+  password: String!
+}
+
+"What proving a membership gave."
+type ProveMembershipPayload {
+  "The programme IDs of the membership, at most 100; null exactly when there are errors."
+  choices: [MembershipChoice!]
+  "Why nothing was proved; empty on success."
+  userErrors: [ProveMembershipError!]!
+}
+
+"A programme ID that a proof brought to light."
+type MembershipChoice {
+  "The id of the membership, for ` + "`" + `selectProgrammeId` + "`" + `."
+  membershipId: ID!
+  "The 7-digit programme ID."
+  programmeId: String!
+  "The legal name that the register has."
+  legalName: String!
+  "The two letter code of the country that the register has."
+  country: String!
+  "Whether selecting it fills in legal profile and primary contact."
+  isAlreadyEnrolled: Boolean!
+  "Whether it can be selected."
+  isSelectable: Boolean!
+  "Why it cannot be selected; null where it can."
+  reason: MembershipChoiceReason
+  "Whether it is selected now."
+  isSelected: Boolean!
+}
+
+"Why a programme ID cannot be selected."
+enum MembershipChoiceReason {
+  "The register's profile is not active."
+  PROFILE_INACTIVE
+  "The profile is of another country than the work account."
+  OTHER_COUNTRY
+  "The programme ID belongs to a partner, or to another application."
+  PROGRAMME_ID_TAKEN
+}
+
+"The programme ID to link."
+input SelectProgrammeIdInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "The id of a proved membership; without one, or null, a new programme ID is assigned."
+  membershipId: ID
+}
+
+"What selecting a programme ID gave."
+type SelectProgrammeIdPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [SelectProgrammeIdError!]!
+}
+
+"The enrollment to submit."
+input SubmitEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What submitting gave."
+type SubmitEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "The mail to the primary contact under way."
+  operation: Operation
+  "Why nothing was done, all reasons at once; empty on success."
+  userErrors: [SubmitEnrollmentError!]!
+}
+
+"The enrollment whose contact gets a new link."
+input ResendVerificationInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of another link."
+  idempotencyKey: String
+}
+
+"What sending a new link gave."
+type ResendVerificationPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "The mail under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ResendVerificationError!]!
+}
+
+"The enrollment to take back."
+input WithdrawEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "Why, at most 1,000 characters."
+  reason: String
+}
+
+"What taking an enrollment back gave."
+type WithdrawEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [WithdrawEnrollmentError!]!
+}
+
+"The answer to the open question."
+input AnswerEnrollmentQuestionInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "The answer, 1 to 2,000 characters."
+  text: String!
+  "The ids of uploaded files, at most 10."
+  fileIds: [ID!]
+  "Corrects the legal profile."
+  legal: LegalProfileInput
+  "Corrects the primary contact; another address has to be confirmed anew."
+  contact: PrimaryContactInput
+  "Corrects the support profile."
+  support: SupportProfileInput
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What answering gave."
+type AnswerEnrollmentQuestionPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AnswerEnrollmentQuestionError!]!
+}
+
+"Why a rejection is wrong."
+input AppealEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Why, 1 to 2,000 characters."
+  text: String!
+  "The ids of uploaded files, at most 10."
+  fileIds: [ID!]
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What appealing gave."
+type AppealEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AppealEnrollmentError!]!
+}
+
+"What to change of a verified profile."
+input RequestProfileChangeInput {
+  "Changes the legal profile."
+  legal: LegalProfileInput
+  "Changes the primary contact."
+  contact: PrimaryContactInput
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What asking for a change gave."
+type RequestProfileChangePayload {
+  "The enrollment that checks the change; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [RequestProfileChangeError!]!
+}
+
+"The new support profile of a partner, whole."
+input UpdateSupportProfileInput {
+  "The id of the partner."
+  partnerId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the partner has changed since this version."
+  expectedVersion: Int
+  "The new support profile."
+  support: SupportDetailsInput!
+}
+
+"A whole support profile."
+input SupportDetailsInput {
+  "The address."
+  email: String!
+  "The telephone number."
+  phone: String!
+  "The website, beginning with http:// or https://."
+  website: String!
+}
+
+"What changing the support profile gave."
+type UpdateSupportProfilePayload {
+  "The partner; null exactly when there are errors."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [UpdateSupportProfileError!]!
+}
+
+"Who works an enrollment."
+input AssignEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "The id of the reviewer; nobody without it, or null."
+  assigneeId: ID
+}
+
+"What assigning gave."
+type AssignEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AssignEnrollmentError!]!
+}
+
+"What the applicant is asked for."
+input AskEnrollmentQuestionInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "The check that the question concerns; the whole without it."
+  check: EnrollmentCheckKind
+  "The evidence that is asked for, at most 6."
+  documents: [EnrollmentDocumentKind!]
+  "The question, at most 2,000 characters; may be left out where documents are asked for."
+  text: String
+}
+
+"What asking gave."
+type AskEnrollmentQuestionPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AskEnrollmentQuestionError!]!
+}
+
+"The decision of a check."
+input DecideEnrollmentCheckInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "Which check: ` + "`" + `EMPLOYMENT` + "`" + ` or ` + "`" + `BUSINESS` + "`" + `."
+  check: EnrollmentCheckKind!
+  "Whether it has passed."
+  hasPassed: Boolean!
+  "Why; ` + "`" + `REVIEWER_DECISION` + "`" + ` without it."
+  reasonCode: EnrollmentCheckReason
+  "A note for the operator alone, at most 1,000 characters."
+  note: String
+}
+
+"What deciding a check gave."
+type DecideEnrollmentCheckPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [DecideEnrollmentCheckError!]!
+}
+
+"The enrollment to approve."
+input ApproveEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "A note for the operator alone, at most 1,000 characters."
+  note: String
+}
+
+"What approving gave."
+type ApproveEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [ApproveEnrollmentError!]!
+}
+
+"The enrollment to reject, and why."
+input RejectEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "Why; the applicant reads it. ` + "`" + `NO_RESPONSE` + "`" + ` is for the clock to say."
+  reasonCode: EnrollmentRejectReason!
+  "What the applicant reads beside it, at most 1,000 characters; mandatory with ` + "`" + `OTHER` + "`" + `."
+  note: String
+}
+
+"What rejecting gave."
+type RejectEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [RejectEnrollmentError!]!
+}
+
+"The frozen enrollment to let go on."
+input UnfreezeEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "A note for the operator alone, at most 1,000 characters."
+  note: String
+}
+
+"What letting an enrollment go on gave."
+type UnfreezeEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [UnfreezeEnrollmentError!]!
+}
+
+"What the applicant is admitted as."
+input PromoteEnrollmentInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the enrollment has changed since this version."
+  expectedVersion: Int
+  "` + "`" + `INDIRECT_PROVIDER` + "`" + ` or ` + "`" + `DIRECT_BILL` + "`" + `."
+  kind: PartyKind!
+}
+
+"What promoting gave."
+type PromoteEnrollmentPayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [PromoteEnrollmentError!]!
+}
+
+"A note for the operator's people."
+input AddEnrollmentNoteInput {
+  "The id of the enrollment."
+  enrollmentId: ID!
+  "The note, 1 to 2,000 characters."
+  text: String!
+}
+
+"What writing a note gave."
+type AddEnrollmentNotePayload {
+  "The enrollment; null exactly when there are errors."
+  enrollment: Enrollment
+  "Why nothing was done; empty on success."
+  userErrors: [AddEnrollmentNoteError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why an enrollment could not be started."
+type StartEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: StartEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be started."
+enum StartEnrollmentErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The programme does not know the country, or it is closed to newcomers."
+  COUNTRY_UNKNOWN
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The domain is of a public mail provider; the company's own is asked for."
+  DOMAIN_PUBLIC
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not be begun anew."
+type BeginEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: BeginEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be begun anew."
+enum BeginEnrollmentErrorCode {
+  "The company takes part in the programme already."
+  ALREADY_ENROLLED
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "Another enrollment of the organization is open."
+  ENROLLMENT_OPEN
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The rejection can still be appealed."
+  STILL_APPEALABLE
+}
+
+"Why a draft could not be saved."
+type SaveEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SaveEnrollmentErrorCode!
+}
+
+"The codes of why a draft could not be saved."
+enum SaveEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a membership could not be proved."
+type ProveMembershipError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ProveMembershipErrorCode!
+}
+
+"The codes of why a membership could not be proved."
+enum ProveMembershipErrorCode {
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The register has no membership with this user name and password."
+  MEMBERSHIP_NOT_PROVED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"Why a programme ID could not be selected."
+type SelectProgrammeIdError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SelectProgrammeIdErrorCode!
+}
+
+"The codes of why a programme ID could not be selected."
+enum SelectProgrammeIdErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The membership was not proved."
+  MEMBERSHIP_UNKNOWN
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The profile is of another country than the work account."
+  OTHER_COUNTRY
+  "The register's profile is not active."
+  PROFILE_INACTIVE
+  "The programme ID belongs to a partner, or to another application."
+  PROGRAMME_ID_TAKEN
+}
+
+"Why an enrollment could not be submitted."
+type SubmitEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SubmitEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be submitted."
+enum SubmitEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The programme has this company already, or another application of it."
+  DUPLICATE
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is a role mailbox such as info@; a person's own is asked for."
+  EMAIL_ROLE_MAILBOX
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The membership was not proved."
+  MEMBERSHIP_UNKNOWN
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The profile is of another country than the work account."
+  OTHER_COUNTRY
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The register's profile is not active."
+  PROFILE_INACTIVE
+  "The programme ID belongs to a partner, or to another application."
+  PROGRAMME_ID_TAKEN
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "A value is missing."
+  REQUIRED
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "A value is too long."
+  TOO_LONG
+  "A value is too short."
+  TOO_SHORT
+  "The website has the wrong form."
+  WEBSITE_INVALID
+}
+
+"Why a new link could not be sent."
+type ResendVerificationError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ResendVerificationErrorCode!
+}
+
+"The codes of why a new link could not be sent."
+enum ResendVerificationErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+}
+
+"Why an enrollment could not be taken back."
+type WithdrawEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: WithdrawEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be taken back."
+enum WithdrawEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a question could not be answered."
+type AnswerEnrollmentQuestionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AnswerEnrollmentQuestionErrorCode!
+}
+
+"The codes of why a question could not be answered."
+enum AnswerEnrollmentQuestionErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The programme has this company already, or another application of it."
+  DUPLICATE
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is a role mailbox such as info@; a person's own is asked for."
+  EMAIL_ROLE_MAILBOX
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The file belongs to something already."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "A value is missing."
+  REQUIRED
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+  "A value is too short."
+  TOO_SHORT
+  "The website has the wrong form."
+  WEBSITE_INVALID
+}
+
+"Why a rejection could not be appealed."
+type AppealEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AppealEnrollmentErrorCode!
+}
+
+"The codes of why a rejection could not be appealed."
+enum AppealEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "Another enrollment of the organization is open."
+  ENROLLMENT_OPEN
+  "The state of the enrollment does not allow it."
+  ENROLLMENT_STATE
+  "The file belongs to something already."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The rejection cannot be appealed: it was once, or its 30 days are over."
+  NOT_APPEALABLE
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+}
+
+"Why a change could not be asked for."
+type RequestProfileChangeError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RequestProfileChangeErrorCode!
+}
+
+"The codes of why a change could not be asked for."
+enum RequestProfileChangeErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The programme has this company already, or another application of it."
+  DUPLICATE
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is a role mailbox such as info@; a person's own is asked for."
+  EMAIL_ROLE_MAILBOX
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The address is of a free mail provider; the company's own is asked for."
+  EMAIL_WEBMAIL
+  "Another enrollment of the organization is open."
+  ENROLLMENT_OPEN
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "There is no partner whose profile could change."
+  NOT_ENROLLED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "A value is missing."
+  REQUIRED
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "A value is too long."
+  TOO_LONG
+  "A value is too short."
+  TOO_SHORT
+  "Nothing would change."
+  UNCHANGED
+  "The website has the wrong form."
+  WEBSITE_INVALID
+}
+
+"Why the support profile could not be changed."
+type UpdateSupportProfileError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: UpdateSupportProfileErrorCode!
+}
+
+"The codes of why the support profile could not be changed."
+enum UpdateSupportProfileErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The domain has the wrong form."
+  DOMAIN_INVALID
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "The website has the wrong form."
+  WEBSITE_INVALID
+}
+
+"Why an enrollment could not be assigned."
+type AssignEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AssignEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be assigned."
+enum AssignEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The user named does not review."
+  NOT_A_REVIEWER
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+}
+
+"Why a question could not be asked."
+type AskEnrollmentQuestionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AskEnrollmentQuestionErrorCode!
+}
+
+"The codes of why a question could not be asked."
+enum AskEnrollmentQuestionErrorCode {
+  "The contact alone decides that check."
+  CHECK_NOT_DECIDABLE
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "A value is missing."
+  REQUIRED
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a check could not be decided."
+type DecideEnrollmentCheckError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: DecideEnrollmentCheckErrorCode!
+}
+
+"The codes of why a check could not be decided."
+enum DecideEnrollmentCheckErrorCode {
+  "The contact alone decides that check."
+  CHECK_NOT_DECIDABLE
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not be approved."
+type ApproveEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ApproveEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be approved."
+enum ApproveEnrollmentErrorCode {
+  "A check has not passed."
+  CHECKS_NOT_PASSED
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The programme has this company already, or another application of it."
+  DUPLICATE
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "The programme ID belongs to a partner, or to another application."
+  PROGRAMME_ID_TAKEN
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not be rejected."
+type RejectEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RejectEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be rejected."
+enum RejectEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "A value is missing."
+  REQUIRED
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not go on."
+type UnfreezeEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: UnfreezeEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not go on."
+enum UnfreezeEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an enrollment could not be promoted."
+type PromoteEnrollmentError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: PromoteEnrollmentErrorCode!
+}
+
+"The codes of why an enrollment could not be promoted."
+enum PromoteEnrollmentErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "An appeal is decided by another reviewer than the rejection."
+  SAME_REVIEWER
+  "Nothing would change."
+  UNCHANGED
+}
+
+"Why a note could not be written."
+type AddEnrollmentNoteError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AddEnrollmentNoteErrorCode!
+}
+
+"The codes of why a note could not be written."
+enum AddEnrollmentNoteErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Nobody reviews the application of their own organization."
+  OWN_ORGANIZATION
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+`, BuiltIn: false},
 	{Name: "../schema/event.graphqls", Input: `"""
 What happens, live: over ` + "`" + `text/event-stream` + "`" + ` (POST with that ` + "`" + `Accept` + "`" + `, one stream a request) or over
 WebSocket (` + "`" + `graphql-transport-ws` + "`" + `). A person may hold 5 streams at once. Before each event it is read
@@ -1235,6 +3931,10 @@ enum EventKind {
   PARTNERSHIP_CHANGED
   "An invitation was sent or changed."
   INVITATION_CHANGED
+  "A partner's standing in the programme changed, or its agreement was signed."
+  PARTNER_CHANGED
+  "An enrollment went on."
+  ENROLLMENT_CHANGED
   "The state of an operation changed."
   OPERATION_CHANGED
 }
@@ -1247,6 +3947,49 @@ type Event {
   kind: EventKind!
   "What changed, as ` + "`" + `node(id:)` + "`" + ` finds it; null for events of the stream itself."
   subjectId: ID
+}
+`, BuiltIn: false},
+	{Name: "../schema/file.graphqls", Input: `"What a file was uploaded for; it decides what is accepted."
+enum FilePurpose {
+  "Proof for an enrollment: PDF, PNG or JPEG, at most 10 MiB."
+  ENROLLMENT_EVIDENCE
+  "A logo: PNG, JPEG or GIF, at most 1 MiB and 2,000 pixels wide and high."
+  PROFILE_LOGO
+  "Something that goes with a message to or from support: PDF, PNG, JPEG, GIF or text in UTF-8, at most 10 MiB."
+  SUPPORT_ATTACHMENT
+  "A list for one of the operator's registers: text in UTF-8, such as CSV, at most 20 MiB; gone once it is imported."
+  REGISTER_IMPORT
+}
+
+"""
+A file that somebody uploaded, with ` + "`" + `POST /files?purpose=…&name=…` + "`" + ` and its content as the body, by session
+or personal token. It waits a day to be handed in with a mutation that takes files, and is removed
+otherwise. The own organization's people see it, and once it is handed in the operator's reviewers.
+"""
+type File implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What its uploader called it, at most 100 characters, with an ending that fits its content."
+  name: String!
+  "What its content is, whatever it was called: ` + "`" + `application/pdf` + "`" + `, ` + "`" + `image/png` + "`" + `, ` + "`" + `image/jpeg` + "`" + `, ` + "`" + `image/gif` + "`" + ` or ` + "`" + `text/plain` + "`" + `."
+  mediaType: String!
+  "The length of its content in bytes."
+  size: Int!
+  "The SHA-256 digest of its content, in hexadecimal."
+  sha256: String!
+  "An image's width in pixels; null for everything else."
+  width: Int
+  "An image's height in pixels; null for everything else."
+  height: Int
+  "What it was uploaded for."
+  purpose: FilePurpose!
+  "When it was uploaded."
+  createdAt: Time!
+  """
+  The path from which it is downloaded with GET, by session or personal token. What the operator downloads
+  of others is recorded in the audit of both.
+  """
+  downloadUrl: String!
 }
 `, BuiltIn: false},
 	{Name: "../schema/invitation.graphqls", Input: `extend type Query {
@@ -1883,6 +4626,17 @@ enum RetryOperationErrorCode {
     "The ordering; by name without it. Cursors hold for one ordering only."
     orderBy: PartnerOrder
   ): PartnerConnection! @access(permission: PARTNER_READ)
+
+  """
+  What may be told of another partner's standing, by its programme ID or by the domain of its work account,
+  exactly one of them. Null where nobody goes by it. At most 100 look-ups an hour and organization.
+  """
+  partnerStatus(
+    "The 7-digit programme ID."
+    programmeId: String
+    "The domain of the work account, in any case."
+    tenantDomain: String
+  ): PartnerProgrammeStatus @access(permission: PARTNER_READ_STATUS)
 }
 
 extend type Mutation {
@@ -1900,6 +4654,32 @@ extend type Mutation {
     "The two partners."
     input: DeclareAffiliatesInput!
   ): DeclareAffiliatesPayload! @access(permission: PARTNER_REGISTER)
+
+  """
+  Stops the new business of an active partner; its Global admins and its partners are told. What runs goes on, and
+  partnerships, customers and subscriptions stay as they are.
+  """
+  suspendPartner(
+    "Which partner, and why."
+    input: SuspendPartnerInput!
+  ): SuspendPartnerPayload! @access(permission: PARTNER_SUSPEND)
+
+  """
+  Lets a suspended partner do business again; its Global admins and its partners are told. One that never signed
+  the agreement is approved again and has to sign.
+  """
+  reinstatePartner(
+    "Which partner, and why."
+    input: ReinstatePartnerInput!
+  ): ReinstatePartnerPayload! @access(permission: PARTNER_SUSPEND)
+
+  """
+  Ends the part of an active or suspended partner in the programme for good. Its people keep their accounts and see what was.
+  """
+  closePartner(
+    "Which partner, and why."
+    input: ClosePartnerInput!
+  ): ClosePartnerPayload! @access(permission: PARTNER_SUSPEND)
 }
 
 "Where a partner stands in the programme."
@@ -1938,7 +4718,10 @@ type Partner implements Node {
   region: String!
   "Whether the partner takes part in the programme now."
   isActive: Boolean!
-  "Whether the partner agreement is signed; without it no new business is done with the partner."
+  """
+  Whether the partner agreement counts as signed: its newest version is, or an older one while there is time for
+  the newest. Without it no new business is done with the partner.
+  """
   hasSignedAgreement: Boolean!
   "The whole profile; null unless the viewer is the partner itself or the operator."
   profile: PartnerProfile
@@ -1950,12 +4733,24 @@ type PartnerProfile {
   organization: Organization
   "The registration ID of the company; null where none was given."
   registrationId: String
+  "The address of its legal business location."
+  address: PostalAddress!
+  "The person who answers for it."
+  contact: PrimaryContact!
+  "Where its customers find help."
+  support: SupportProfile!
   "The ISO 4217 code of its currency; it never changes."
   currency: String!
   "The version of the partner agreement that was signed; null without one."
   agreementVersion: String
   "When the agreement was signed; null while it is not."
   agreementSignedAt: Time
+  "Until when a newer version of the agreement must be signed; null where there is nothing to sign anew."
+  agreementDueAt: Time
+  "Why the operator suspended or closed the partner; null otherwise."
+  statusReason: String
+  "When the status changed last; null where it never did."
+  statusChangedAt: Time
   "When the partner became active; null before that."
   activatedAt: Time
   "Counts the changes."
@@ -1964,6 +4759,18 @@ type PartnerProfile {
   createdAt: Time!
   "When it was last changed."
   updatedAt: Time!
+}
+
+"What a partner may be told of another one: neither its name nor why it is not active."
+type PartnerProgrammeStatus {
+  "What it is in the channel."
+  kind: PartyKind!
+  "The code of its region; a partnership joins partners of one region only."
+  region: String!
+  "Whether it takes part in the programme now."
+  isActive: Boolean!
+  "Whether the partner agreement counts as signed; without it no new business is done with it."
+  hasSignedAgreement: Boolean!
 }
 
 "What anybody who holds a proposal may read of the partner that asks."
@@ -2096,6 +4903,60 @@ type DeclareAffiliatesPayload {
   userErrors: [DeclareAffiliatesError!]!
 }
 
+"Which partner to suspend."
+input SuspendPartnerInput {
+  "The id of the partner."
+  partnerId: ID!
+  "What the partner is told, 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the partner has changed since this version."
+  expectedVersion: Int
+}
+
+"What suspending a partner gave."
+type SuspendPartnerPayload {
+  "The partner; null exactly when there are errors."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [SuspendPartnerError!]!
+}
+
+"Which partner to reinstate."
+input ReinstatePartnerInput {
+  "The id of the partner."
+  partnerId: ID!
+  "Kept in the audit, which the partner reads too; 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the partner has changed since this version."
+  expectedVersion: Int
+}
+
+"What reinstating a partner gave."
+type ReinstatePartnerPayload {
+  "The partner; null exactly when there are errors."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [ReinstatePartnerError!]!
+}
+
+"Which partner to close."
+input ClosePartnerInput {
+  "The id of the partner."
+  partnerId: ID!
+  "What the partner is told, 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the partner has changed since this version."
+  expectedVersion: Int
+}
+
+"What closing a partner gave."
+type ClosePartnerPayload {
+  "The partner; null exactly when there are errors."
+  partner: Partner
+  "Why nothing was done; empty on success."
+  userErrors: [ClosePartnerError!]!
+}
+
 # ---- Errors: one type and one enum of codes a mutation ----
 
 "Why a partner could not be registered."
@@ -2176,6 +5037,84 @@ enum DeclareAffiliatesErrorCode {
   NOT_FOUND
   "The two are the same."
   SELF_DEALING
+}
+
+"Why a partner could not be suspended."
+type SuspendPartnerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SuspendPartnerErrorCode!
+}
+
+"The codes of why a partner could not be suspended."
+enum SuspendPartnerErrorCode {
+  "The target has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The status of the partner does not allow it."
+  PARTNER_STATUS_FORBIDS
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a partner could not be reinstated."
+type ReinstatePartnerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReinstatePartnerErrorCode!
+}
+
+"The codes of why a partner could not be reinstated."
+enum ReinstatePartnerErrorCode {
+  "The target has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The status of the partner does not allow it."
+  PARTNER_STATUS_FORBIDS
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a partner could not be closed."
+type ClosePartnerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ClosePartnerErrorCode!
+}
+
+"The codes of why a partner could not be closed."
+enum ClosePartnerErrorCode {
+  "The target has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The status of the partner does not allow it."
+  PARTNER_STATUS_FORBIDS
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
 }
 `, BuiltIn: false},
 	{Name: "../schema/partnership.graphqls", Input: `extend type Query {
@@ -3359,6 +6298,463 @@ type Country {
   cultures: [String!]!
 }
 `, BuiltIn: false},
+	{Name: "../schema/register.graphqls", Input: `extend type Query {
+  "The membership register: whose programme ID is whose. For the operator."
+  memberships(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: MembershipFilter
+    "The ordering; by legal name without it. Cursors hold for one ordering only."
+    orderBy: MembershipOrder
+  ): MembershipConnection! @access(permission: REGISTER_MANAGE)
+
+  "What was brought into the registers, newest first. For the operator."
+  registerImports(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: RegisterImportFilter
+  ): RegisterImportConnection! @access(permission: REGISTER_MANAGE)
+
+  "A company as the business register knows it; null where it does not. For the operator's reviewers."
+  registeredCompany(
+    "The two letter code of the country."
+    country: String!
+    "The registration ID, in any spelling."
+    registrationId: String!
+  ): RegisteredCompany @access(permission: ENROLLMENT_REVIEW)
+}
+
+extend type Mutation {
+  """
+  Brings an uploaded CSV file into the membership register, as a whole or not at all; the operation does it.
+  The columns, by their names in the first line: ` + "`" + `user_name` + "`" + `, ` + "`" + `programme_id` + "`" + `, ` + "`" + `legal_name` + "`" + `, ` + "`" + `country` + "`" + `, and where
+  wanted ` + "`" + `password` + "`" + ` or ` + "`" + `password_hash` + "`" + ` (argon2id), ` + "`" + `active` + "`" + `, ` + "`" + `enrolled` + "`" + `, ` + "`" + `registration_id` + "`" + `, ` + "`" + `website` + "`" + `,
+  ` + "`" + `address_line1` + "`" + `, ` + "`" + `address_line2` + "`" + `, ` + "`" + `city` + "`" + `, ` + "`" + `postal_code` + "`" + `, ` + "`" + `state` + "`" + `, ` + "`" + `contact_first_name` + "`" + `, ` + "`" + `contact_last_name` + "`" + `,
+  ` + "`" + `contact_email` + "`" + `, ` + "`" + `contact_phone` + "`" + `. UTF-8, comma or semicolon, at most 100,000 lines. A new user name needs a
+  password or its hash in one of its lines; one that is known keeps its own without.
+  """
+  importMembershipRegister(
+    "Which file, and how."
+    input: ImportMembershipRegisterInput!
+  ): ImportMembershipRegisterPayload! @access(permission: REGISTER_MANAGE)
+
+  """
+  Brings an uploaded CSV file into the business register, as a whole or not at all; the operation does it. The
+  columns, by their names in the first line: ` + "`" + `country` + "`" + `, ` + "`" + `registration_id` + "`" + `, ` + "`" + `legal_name` + "`" + `, and where wanted ` + "`" + `status` + "`" + `
+  (` + "`" + `active` + "`" + ` or ` + "`" + `dissolved` + "`" + `), ` + "`" + `address_line1` + "`" + `, ` + "`" + `address_line2` + "`" + `, ` + "`" + `city` + "`" + `, ` + "`" + `postal_code` + "`" + `, ` + "`" + `state` + "`" + `. UTF-8, comma or
+  semicolon, at most 100,000 lines.
+  """
+  importBusinessRegister(
+    "Which file, and how."
+    input: ImportBusinessRegisterInput!
+  ): ImportBusinessRegisterPayload! @access(permission: REGISTER_MANAGE)
+}
+
+"A programme ID that a user name of the membership register stands for."
+type Membership implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The user name."
+  userName: String!
+  "The 7-digit programme ID."
+  programmeId: String!
+  "The legal name of the company."
+  legalName: String!
+  "The registration ID; null where the register does not know it."
+  registrationId: String
+  "The website; null where the register does not know it."
+  website: String
+  "The two letter code of the country of the legal business location."
+  country: String!
+  "Whether the programme ID may be used."
+  isActive: Boolean!
+  "Whether the company was verified before, so that it supplies only its support contact."
+  isEnrolled: Boolean!
+  "The legal address, as far as the register knows it."
+  address: PostalAddress!
+  "The primary contact, as far as the register knows it."
+  contact: PrimaryContact!
+  "The import that wrote it last; null where hidden."
+  import: RegisterImport
+  "When it was first imported."
+  createdAt: Time!
+  "When an import last changed it."
+  updatedAt: Time!
+}
+
+"One row of a list of memberships with its place."
+type MembershipEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Membership!
+}
+
+"One page of a list of memberships."
+type MembershipConnection {
+  "The page's rows with their places."
+  edges: [MembershipEdge!]!
+  "The page's rows without their places."
+  nodes: [Membership!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of memberships; conditions given together must all hold."
+input MembershipFilter {
+  "Only where the legal name, the user name or the programme ID begins so."
+  search: String
+  "Only of this country, by its two letter code."
+  country: String
+  "Only those that may be used, or only the others."
+  isActive: Boolean
+  "Only of companies that were verified before, or only the others."
+  isEnrolled: Boolean
+}
+
+"How a list of memberships is sorted."
+input MembershipOrder {
+  "What it is sorted by."
+  field: MembershipOrderField!
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"What a list of memberships is sorted by."
+enum MembershipOrderField {
+  "By legal name."
+  NAME
+  "By programme ID."
+  PROGRAMME_ID
+  "By when an import last changed it."
+  UPDATED_AT
+}
+
+"A company as an imported business register knows it."
+type RegisteredCompany {
+  "The two letter code of the country."
+  country: String!
+  "The registration ID as the register spells it."
+  registrationId: String!
+  "The legal name."
+  legalName: String!
+  "Whether the company is no more."
+  isDissolved: Boolean!
+  "The address, as far as the register knows it."
+  address: PostalAddress!
+  "When an import last changed it."
+  updatedAt: Time!
+}
+
+"Which register an import fills."
+enum RegisterKind {
+  "The membership register."
+  MEMBERSHIPS
+  "The business register."
+  COMPANIES
+}
+
+"What becomes of the entries that a file does not name."
+enum RegisterImportMode {
+  "They stay."
+  MERGE
+  "They are removed: of memberships all, of companies those of the countries that the file names."
+  REPLACE
+}
+
+"The state of an import."
+enum RegisterImportState {
+  "Waits to be done."
+  QUEUED
+  "Is being done."
+  RUNNING
+  "The file was checked and nothing is wrong with it; nothing was changed, as asked for."
+  CHECKED
+  "The register was changed."
+  APPLIED
+  "Something is wrong with the file; nothing was changed."
+  REFUSED
+  "Could not be done; its operation may be retried unless the file is gone."
+  FAILED
+  "Was called off."
+  CANCELLED
+}
+
+"One file brought into a register, or only checked. The file is removed when the import is over."
+type RegisterImport implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Which register."
+  kind: RegisterKind!
+  "What becomes of the entries that the file does not name."
+  mode: RegisterImportMode!
+  "Whether the file was only checked."
+  isDryRun: Boolean!
+  "What the file was called."
+  fileName: String!
+  "Where it stands."
+  state: RegisterImportState!
+  "The stable code of why it could not be done; null where it could."
+  failureCode: String
+  "How many lines of entries the file has; null until it was read."
+  lineCount: Int
+  "How many of them are ready to be written; passwords take their time."
+  linesDone: Int!
+  "How many entries were added, or would be."
+  addedCount: Int!
+  "How many entries changed, or would; a plain password counts as a new one."
+  changedCount: Int!
+  "How many entries stayed as they were, or would."
+  unchangedCount: Int!
+  "How many entries were removed, or would be."
+  removedCount: Int!
+  "How many things are wrong with the file."
+  problemCount: Int!
+  "What is wrong with the file, in its order: the first 1,000 things."
+  problems(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: RegisterImportProblemFilter
+  ): RegisterImportProblemConnection!
+  "The path from which the problems are downloaded as CSV with GET, by session or personal token; null where there are none."
+  reportUrl: String
+  "The newest work of doing it; null where hidden."
+  operation: Operation
+  "The person who asked for it; null where hidden."
+  requestedBy: User
+  "When it was asked for."
+  createdAt: Time!
+  "When it was over; null before that."
+  finishedAt: Time
+}
+
+"One row of a list of imports with its place."
+type RegisterImportEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: RegisterImport!
+}
+
+"One page of a list of imports."
+type RegisterImportConnection {
+  "The page's rows with their places."
+  edges: [RegisterImportEdge!]!
+  "The page's rows without their places."
+  nodes: [RegisterImport!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of imports."
+input RegisterImportFilter {
+  "Only into this register."
+  kind: RegisterKind
+}
+
+"One thing that is wrong with an imported file. It never tells a value, which might be a password."
+type RegisterImportProblem {
+  "The line of the file, counted from 1; null where it is the whole file."
+  line: Int
+  "The name of the column; null where it is the whole line."
+  column: String
+  "The stable code."
+  code: RegisterImportProblemCode!
+  "What is wrong, in the viewer's language."
+  message: String!
+}
+
+"The codes of what can be wrong with an imported file."
+enum RegisterImportProblemCode {
+  "From this line on the file is not UTF-8 text."
+  FILE_NOT_TEXT
+  "A quotation mark is missing or stands in the wrong place."
+  CSV_MALFORMED
+  "There are no lines of entries."
+  CSV_NO_LINES
+  "There are too many lines."
+  CSV_TOO_MANY_LINES
+  "A column that must be there is not."
+  COLUMN_MISSING
+  "A column is not known."
+  COLUMN_UNKNOWN
+  "A column stands there twice."
+  COLUMN_TWICE
+  "The line has more or fewer cells than the first one."
+  CELLS_DIFFER
+  "An earlier line has the same entry."
+  LINE_TWICE
+  "A new user name has no password."
+  PASSWORD_MISSING
+  "There are both a password and a hash."
+  PASSWORD_TWICE
+  "An earlier line gives the same user name another password."
+  PASSWORD_DIFFERS
+  "The hash is none of argon2id, or its work is out of bounds."
+  PASSWORD_HASH_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "A value holds characters that deceive or break."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "There is no such country."
+  COUNTRY_UNKNOWN
+  "The programme ID has not 7 digits."
+  PROGRAMME_ID_INVALID
+  "The registration ID holds neither letter nor digit."
+  REGISTRATION_ID_INVALID
+  "The status is neither active nor dissolved."
+  STATUS_INVALID
+  "The address cannot be one."
+  EMAIL_INVALID
+}
+
+"One row of a list of problems with its place."
+type RegisterImportProblemEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: RegisterImportProblem!
+}
+
+"One page of a list of problems."
+type RegisterImportProblemConnection {
+  "The page's rows with their places."
+  edges: [RegisterImportProblemEdge!]!
+  "The page's rows without their places."
+  nodes: [RegisterImportProblem!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of problems; conditions given together must all hold."
+input RegisterImportProblemFilter {
+  "Only with this code."
+  code: RegisterImportProblemCode
+  "Only in the column with this name."
+  column: String
+}
+
+"Which file fills the membership register, and how."
+input ImportMembershipRegisterInput {
+  "The id of a file that was uploaded for the purpose ` + "`" + `REGISTER_IMPORT` + "`" + `."
+  fileId: ID!
+  "What becomes of the entries that the file does not name; they stay without it."
+  mode: RegisterImportMode
+  "Only checks the file and tells what would be done; it can be imported afterwards."
+  dryRun: Boolean! = false
+  "1 to 128 characters; the same key again within 48 hours gives the first import instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for an import gave."
+type ImportMembershipRegisterPayload {
+  "The import; null exactly when there are errors."
+  registerImport: RegisterImport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ImportMembershipRegisterError!]!
+}
+
+"Which file fills the business register, and how."
+input ImportBusinessRegisterInput {
+  "The id of a file that was uploaded for the purpose ` + "`" + `REGISTER_IMPORT` + "`" + `."
+  fileId: ID!
+  "What becomes of the entries that the file does not name; they stay without it."
+  mode: RegisterImportMode
+  "Only checks the file and tells what would be done; it can be imported afterwards."
+  dryRun: Boolean! = false
+  "1 to 128 characters; the same key again within 48 hours gives the first import instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for an import gave."
+type ImportBusinessRegisterPayload {
+  "The import; null exactly when there are errors."
+  registerImport: RegisterImport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ImportBusinessRegisterError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why the membership register was not imported."
+type ImportMembershipRegisterError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ImportMembershipRegisterErrorCode!
+}
+
+"The codes of why the membership register was not imported."
+enum ImportMembershipRegisterErrorCode {
+  "The file belongs to another import."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The file is absent, of another organization or for another purpose."
+  NOT_FOUND
+}
+
+"Why the business register was not imported."
+type ImportBusinessRegisterError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ImportBusinessRegisterErrorCode!
+}
+
+"The codes of why the business register was not imported."
+enum ImportBusinessRegisterErrorCode {
+  "The file belongs to another import."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The file is absent, of another organization or for another purpose."
+  NOT_FOUND
+}
+`, BuiltIn: false},
 	{Name: "../schema/token.graphqls", Input: `extend type Viewer {
   "The personal tokens that the person minted, the newest first."
   personalTokens(
@@ -4281,6 +7677,298 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AddEnrollmentNoteError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AddEnrollmentNoteError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AddEnrollmentNoteError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AddEnrollmentNoteError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddEnrollmentNoteError", field.Name)
+}
+
+func (ec *executionContext) childFields_AddEnrollmentNotePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AddEnrollmentNotePayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AddEnrollmentNotePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddEnrollmentNotePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AddHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AddHolidayError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AddHolidayError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AddHolidayError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddHolidayError", field.Name)
+}
+
+func (ec *executionContext) childFields_AddHolidayPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "holiday":
+		return ec.fieldContext_AddHolidayPayload_holiday(ctx, field)
+	case "operation":
+		return ec.fieldContext_AddHolidayPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AddHolidayPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddHolidayPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Agreement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Agreement_id(ctx, field)
+	case "number":
+		return ec.fieldContext_Agreement_number(ctx, field)
+	case "texts":
+		return ec.fieldContext_Agreement_texts(ctx, field)
+	case "contentHash":
+		return ec.fieldContext_Agreement_contentHash(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_Agreement_dueAt(ctx, field)
+	case "publishedBy":
+		return ec.fieldContext_Agreement_publishedBy(ctx, field)
+	case "publishedAt":
+		return ec.fieldContext_Agreement_publishedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Agreement", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AgreementConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AgreementConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AgreementConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_AgreementConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AgreementEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AgreementEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementSignature(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AgreementSignature_id(ctx, field)
+	case "agreement":
+		return ec.fieldContext_AgreementSignature_agreement(ctx, field)
+	case "partner":
+		return ec.fieldContext_AgreementSignature_partner(ctx, field)
+	case "region":
+		return ec.fieldContext_AgreementSignature_region(ctx, field)
+	case "number":
+		return ec.fieldContext_AgreementSignature_number(ctx, field)
+	case "contentHash":
+		return ec.fieldContext_AgreementSignature_contentHash(ctx, field)
+	case "firstName":
+		return ec.fieldContext_AgreementSignature_firstName(ctx, field)
+	case "lastName":
+		return ec.fieldContext_AgreementSignature_lastName(ctx, field)
+	case "email":
+		return ec.fieldContext_AgreementSignature_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_AgreementSignature_phone(ctx, field)
+	case "signedBy":
+		return ec.fieldContext_AgreementSignature_signedBy(ctx, field)
+	case "signedAt":
+		return ec.fieldContext_AgreementSignature_signedAt(ctx, field)
+	case "ipPrefix":
+		return ec.fieldContext_AgreementSignature_ipPrefix(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementSignature", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementSignatureConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AgreementSignatureConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AgreementSignatureConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AgreementSignatureConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_AgreementSignatureConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementSignatureConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementSignatureEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AgreementSignatureEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AgreementSignatureEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementSignatureEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_AgreementStatus_state(ctx, field)
+	case "newest":
+		return ec.fieldContext_AgreementStatus_newest(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_AgreementStatus_dueAt(ctx, field)
+	case "signedNumber":
+		return ec.fieldContext_AgreementStatus_signedNumber(ctx, field)
+	case "signedAt":
+		return ec.fieldContext_AgreementStatus_signedAt(ctx, field)
+	case "signature":
+		return ec.fieldContext_AgreementStatus_signature(ctx, field)
+	case "needsSignature":
+		return ec.fieldContext_AgreementStatus_needsSignature(ctx, field)
+	case "isBlocked":
+		return ec.fieldContext_AgreementStatus_isBlocked(ctx, field)
+	case "maySign":
+		return ec.fieldContext_AgreementStatus_maySign(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementStatus", field.Name)
+}
+
+func (ec *executionContext) childFields_AgreementText(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "locale":
+		return ec.fieldContext_AgreementText_locale(ctx, field)
+	case "title":
+		return ec.fieldContext_AgreementText_title(ctx, field)
+	case "text":
+		return ec.fieldContext_AgreementText_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AgreementText", field.Name)
+}
+
+func (ec *executionContext) childFields_AnswerEnrollmentQuestionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AnswerEnrollmentQuestionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AnswerEnrollmentQuestionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AnswerEnrollmentQuestionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AnswerEnrollmentQuestionError", field.Name)
+}
+
+func (ec *executionContext) childFields_AnswerEnrollmentQuestionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AnswerEnrollmentQuestionPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AnswerEnrollmentQuestionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AnswerEnrollmentQuestionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AppealEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AppealEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AppealEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AppealEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AppealEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_AppealEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AppealEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AppealEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AppealEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ApproveEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ApproveEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ApproveEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ApproveEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApproveEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_ApproveEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_ApproveEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ApproveEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApproveEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AskEnrollmentQuestionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AskEnrollmentQuestionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AskEnrollmentQuestionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AskEnrollmentQuestionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AskEnrollmentQuestionError", field.Name)
+}
+
+func (ec *executionContext) childFields_AskEnrollmentQuestionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AskEnrollmentQuestionPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AskEnrollmentQuestionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AskEnrollmentQuestionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AssignEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AssignEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AssignEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_AssignEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AssignEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignEnrollmentPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -4389,6 +8077,70 @@ func (ec *executionContext) childFields_AuthorizeProviderPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type AuthorizeProviderPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_BeginEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_BeginEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_BeginEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_BeginEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_BeginEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_BeginEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_BeginEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BeginEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Calendar(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "timeZone":
+		return ec.fieldContext_Calendar_timeZone(ctx, field)
+	case "workdays":
+		return ec.fieldContext_Calendar_workdays(ctx, field)
+	case "opens":
+		return ec.fieldContext_Calendar_opens(ctx, field)
+	case "closes":
+		return ec.fieldContext_Calendar_closes(ctx, field)
+	case "holidays":
+		return ec.fieldContext_Calendar_holidays(ctx, field)
+	case "lastMove":
+		return ec.fieldContext_Calendar_lastMove(ctx, field)
+	case "updatedBy":
+		return ec.fieldContext_Calendar_updatedBy(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Calendar_updatedAt(ctx, field)
+	case "version":
+		return ec.fieldContext_Calendar_version(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Calendar", field.Name)
+}
+
+func (ec *executionContext) childFields_CalendarMove(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_CalendarMove_version(ctx, field)
+	case "promisesDone":
+		return ec.fieldContext_CalendarMove_promisesDone(ctx, field)
+	case "promisesTotal":
+		return ec.fieldContext_CalendarMove_promisesTotal(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CalendarMove_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_CalendarMove_finishedAt(ctx, field)
+	case "operation":
+		return ec.fieldContext_CalendarMove_operation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CalendarMove", field.Name)
+}
+
 func (ec *executionContext) childFields_CancelOperationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4409,6 +8161,28 @@ func (ec *executionContext) childFields_CancelOperationPayload(ctx context.Conte
 		return ec.fieldContext_CancelOperationPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CancelOperationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ClosePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ClosePartnerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ClosePartnerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ClosePartnerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClosePartnerError", field.Name)
+}
+
+func (ec *executionContext) childFields_ClosePartnerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_ClosePartnerPayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ClosePartnerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ClosePartnerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_CompleteTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4465,6 +8239,16 @@ func (ec *executionContext) childFields_Country(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Country", field.Name)
 }
 
+func (ec *executionContext) childFields_CountryState(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_CountryState_code(ctx, field)
+	case "name":
+		return ec.fieldContext_CountryState_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CountryState", field.Name)
+}
+
 func (ec *executionContext) childFields_CreatePersonalTokenError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4515,6 +8299,28 @@ func (ec *executionContext) childFields_CreateWebhookEndpointPayload(ctx context
 		return ec.fieldContext_CreateWebhookEndpointPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CreateWebhookEndpointPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DecideEnrollmentCheckError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_DecideEnrollmentCheckError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_DecideEnrollmentCheckError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_DecideEnrollmentCheckError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DecideEnrollmentCheckError", field.Name)
+}
+
+func (ec *executionContext) childFields_DecideEnrollmentCheckPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_DecideEnrollmentCheckPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DecideEnrollmentCheckPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DecideEnrollmentCheckPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeclareAffiliatesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4695,6 +8501,284 @@ func (ec *executionContext) childFields_EndUserSessionsPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type EndUserSessionsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Enrollment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Enrollment_id(ctx, field)
+	case "purpose":
+		return ec.fieldContext_Enrollment_purpose(ctx, field)
+	case "kind":
+		return ec.fieldContext_Enrollment_kind(ctx, field)
+	case "status":
+		return ec.fieldContext_Enrollment_status(ctx, field)
+	case "organization":
+		return ec.fieldContext_Enrollment_organization(ctx, field)
+	case "partner":
+		return ec.fieldContext_Enrollment_partner(ctx, field)
+	case "country":
+		return ec.fieldContext_Enrollment_country(ctx, field)
+	case "region":
+		return ec.fieldContext_Enrollment_region(ctx, field)
+	case "currency":
+		return ec.fieldContext_Enrollment_currency(ctx, field)
+	case "tenantDomain":
+		return ec.fieldContext_Enrollment_tenantDomain(ctx, field)
+	case "legal":
+		return ec.fieldContext_Enrollment_legal(ctx, field)
+	case "contact":
+		return ec.fieldContext_Enrollment_contact(ctx, field)
+	case "support":
+		return ec.fieldContext_Enrollment_support(ctx, field)
+	case "programmeId":
+		return ec.fieldContext_Enrollment_programmeId(ctx, field)
+	case "isAlreadyEnrolled":
+		return ec.fieldContext_Enrollment_isAlreadyEnrolled(ctx, field)
+	case "memberships":
+		return ec.fieldContext_Enrollment_memberships(ctx, field)
+	case "problems":
+		return ec.fieldContext_Enrollment_problems(ctx, field)
+	case "checks":
+		return ec.fieldContext_Enrollment_checks(ctx, field)
+	case "questions":
+		return ec.fieldContext_Enrollment_questions(ctx, field)
+	case "timeline":
+		return ec.fieldContext_Enrollment_timeline(ctx, field)
+	case "mails":
+		return ec.fieldContext_Enrollment_mails(ctx, field)
+	case "files":
+		return ec.fieldContext_Enrollment_files(ctx, field)
+	case "awaits":
+		return ec.fieldContext_Enrollment_awaits(ctx, field)
+	case "awaitedUntilAt":
+		return ec.fieldContext_Enrollment_awaitedUntilAt(ctx, field)
+	case "slaState":
+		return ec.fieldContext_Enrollment_slaState(ctx, field)
+	case "targetAt":
+		return ec.fieldContext_Enrollment_targetAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_Enrollment_dueAt(ctx, field)
+	case "isPaused":
+		return ec.fieldContext_Enrollment_isPaused(ctx, field)
+	case "applicant":
+		return ec.fieldContext_Enrollment_applicant(ctx, field)
+	case "assignee":
+		return ec.fieldContext_Enrollment_assignee(ctx, field)
+	case "operation":
+		return ec.fieldContext_Enrollment_operation(ctx, field)
+	case "generation":
+		return ec.fieldContext_Enrollment_generation(ctx, field)
+	case "linkSentAt":
+		return ec.fieldContext_Enrollment_linkSentAt(ctx, field)
+	case "linkExpiresAt":
+		return ec.fieldContext_Enrollment_linkExpiresAt(ctx, field)
+	case "rejectReason":
+		return ec.fieldContext_Enrollment_rejectReason(ctx, field)
+	case "rejectNote":
+		return ec.fieldContext_Enrollment_rejectNote(ctx, field)
+	case "decidedBy":
+		return ec.fieldContext_Enrollment_decidedBy(ctx, field)
+	case "decidedAt":
+		return ec.fieldContext_Enrollment_decidedAt(ctx, field)
+	case "isAppealable":
+		return ec.fieldContext_Enrollment_isAppealable(ctx, field)
+	case "appealableUntilAt":
+		return ec.fieldContext_Enrollment_appealableUntilAt(ctx, field)
+	case "appealText":
+		return ec.fieldContext_Enrollment_appealText(ctx, field)
+	case "appealedAt":
+		return ec.fieldContext_Enrollment_appealedAt(ctx, field)
+	case "canBeginAnew":
+		return ec.fieldContext_Enrollment_canBeginAnew(ctx, field)
+	case "touchedAt":
+		return ec.fieldContext_Enrollment_touchedAt(ctx, field)
+	case "submittedAt":
+		return ec.fieldContext_Enrollment_submittedAt(ctx, field)
+	case "confirmedAt":
+		return ec.fieldContext_Enrollment_confirmedAt(ctx, field)
+	case "disownedAt":
+		return ec.fieldContext_Enrollment_disownedAt(ctx, field)
+	case "activatedAt":
+		return ec.fieldContext_Enrollment_activatedAt(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_Enrollment_closedAt(ctx, field)
+	case "version":
+		return ec.fieldContext_Enrollment_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Enrollment_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Enrollment_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Enrollment", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentCheck(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_EnrollmentCheck_kind(ctx, field)
+	case "status":
+		return ec.fieldContext_EnrollmentCheck_status(ctx, field)
+	case "reason":
+		return ec.fieldContext_EnrollmentCheck_reason(ctx, field)
+	case "awaits":
+		return ec.fieldContext_EnrollmentCheck_awaits(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_EnrollmentCheck_dueAt(ctx, field)
+	case "note":
+		return ec.fieldContext_EnrollmentCheck_note(ctx, field)
+	case "decidedBy":
+		return ec.fieldContext_EnrollmentCheck_decidedBy(ctx, field)
+	case "decidedAt":
+		return ec.fieldContext_EnrollmentCheck_decidedAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_EnrollmentCheck_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentCheck", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_EnrollmentConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_EnrollmentConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_EnrollmentConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_EnrollmentConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_EnrollmentEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_EnrollmentEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_EnrollmentEntry_number(ctx, field)
+	case "kind":
+		return ec.fieldContext_EnrollmentEntry_kind(ctx, field)
+	case "occurredAt":
+		return ec.fieldContext_EnrollmentEntry_occurredAt(ctx, field)
+	case "side":
+		return ec.fieldContext_EnrollmentEntry_side(ctx, field)
+	case "actorName":
+		return ec.fieldContext_EnrollmentEntry_actorName(ctx, field)
+	case "isInternal":
+		return ec.fieldContext_EnrollmentEntry_isInternal(ctx, field)
+	case "check":
+		return ec.fieldContext_EnrollmentEntry_check(ctx, field)
+	case "reasonCode":
+		return ec.fieldContext_EnrollmentEntry_reasonCode(ctx, field)
+	case "note":
+		return ec.fieldContext_EnrollmentEntry_note(ctx, field)
+	case "untilAt":
+		return ec.fieldContext_EnrollmentEntry_untilAt(ctx, field)
+	case "mail":
+		return ec.fieldContext_EnrollmentEntry_mail(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentMail(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "template":
+		return ec.fieldContext_EnrollmentMail_template(ctx, field)
+	case "recipient":
+		return ec.fieldContext_EnrollmentMail_recipient(ctx, field)
+	case "state":
+		return ec.fieldContext_EnrollmentMail_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_EnrollmentMail_failureCode(ctx, field)
+	case "attempts":
+		return ec.fieldContext_EnrollmentMail_attempts(ctx, field)
+	case "nextAttemptAt":
+		return ec.fieldContext_EnrollmentMail_nextAttemptAt(ctx, field)
+	case "sentAt":
+		return ec.fieldContext_EnrollmentMail_sentAt(ctx, field)
+	case "events":
+		return ec.fieldContext_EnrollmentMail_events(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_EnrollmentMail_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentMail", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_EnrollmentProblem_message(ctx, field)
+	case "path":
+		return ec.fieldContext_EnrollmentProblem_path(ctx, field)
+	case "code":
+		return ec.fieldContext_EnrollmentProblem_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentProblem", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentQuestion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_EnrollmentQuestion_id(ctx, field)
+	case "check":
+		return ec.fieldContext_EnrollmentQuestion_check(ctx, field)
+	case "documents":
+		return ec.fieldContext_EnrollmentQuestion_documents(ctx, field)
+	case "text":
+		return ec.fieldContext_EnrollmentQuestion_text(ctx, field)
+	case "askedAt":
+		return ec.fieldContext_EnrollmentQuestion_askedAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_EnrollmentQuestion_dueAt(ctx, field)
+	case "answer":
+		return ec.fieldContext_EnrollmentQuestion_answer(ctx, field)
+	case "answeredBy":
+		return ec.fieldContext_EnrollmentQuestion_answeredBy(ctx, field)
+	case "answeredAt":
+		return ec.fieldContext_EnrollmentQuestion_answeredAt(ctx, field)
+	case "files":
+		return ec.fieldContext_EnrollmentQuestion_files(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentQuestion", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentRequirementItem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "requirement":
+		return ec.fieldContext_EnrollmentRequirementItem_requirement(ctx, field)
+	case "isMandatory":
+		return ec.fieldContext_EnrollmentRequirementItem_isMandatory(ctx, field)
+	case "isForEnrolled":
+		return ec.fieldContext_EnrollmentRequirementItem_isForEnrolled(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentRequirementItem", field.Name)
+}
+
+func (ec *executionContext) childFields_EnrollmentRequirements(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "country":
+		return ec.fieldContext_EnrollmentRequirements_country(ctx, field)
+	case "kind":
+		return ec.fieldContext_EnrollmentRequirements_kind(ctx, field)
+	case "items":
+		return ec.fieldContext_EnrollmentRequirements_items(ctx, field)
+	case "states":
+		return ec.fieldContext_EnrollmentRequirements_states(ctx, field)
+	case "requiresPostalCode":
+		return ec.fieldContext_EnrollmentRequirements_requiresPostalCode(ctx, field)
+	case "documents":
+		return ec.fieldContext_EnrollmentRequirements_documents(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EnrollmentRequirements", field.Name)
+}
+
 func (ec *executionContext) childFields_Event(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "cursor":
@@ -4729,6 +8813,120 @@ func (ec *executionContext) childFields_ExportAuditEventsPayload(ctx context.Con
 		return ec.fieldContext_ExportAuditEventsPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ExportAuditEventsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_File_id(ctx, field)
+	case "name":
+		return ec.fieldContext_File_name(ctx, field)
+	case "mediaType":
+		return ec.fieldContext_File_mediaType(ctx, field)
+	case "size":
+		return ec.fieldContext_File_size(ctx, field)
+	case "sha256":
+		return ec.fieldContext_File_sha256(ctx, field)
+	case "width":
+		return ec.fieldContext_File_width(ctx, field)
+	case "height":
+		return ec.fieldContext_File_height(ctx, field)
+	case "purpose":
+		return ec.fieldContext_File_purpose(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_File_createdAt(ctx, field)
+	case "downloadUrl":
+		return ec.fieldContext_File_downloadUrl(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
+}
+
+func (ec *executionContext) childFields_Holiday(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Holiday_id(ctx, field)
+	case "date":
+		return ec.fieldContext_Holiday_date(ctx, field)
+	case "name":
+		return ec.fieldContext_Holiday_name(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_Holiday_createdBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Holiday_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Holiday", field.Name)
+}
+
+func (ec *executionContext) childFields_HolidayConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_HolidayConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_HolidayConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_HolidayConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_HolidayConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HolidayConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_HolidayEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_HolidayEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_HolidayEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HolidayEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportBusinessRegisterError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ImportBusinessRegisterError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ImportBusinessRegisterError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ImportBusinessRegisterError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportBusinessRegisterError", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportBusinessRegisterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "registerImport":
+		return ec.fieldContext_ImportBusinessRegisterPayload_registerImport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ImportBusinessRegisterPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportBusinessRegisterPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportBusinessRegisterPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportMembershipRegisterError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ImportMembershipRegisterError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ImportMembershipRegisterError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ImportMembershipRegisterError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportMembershipRegisterError", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportMembershipRegisterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "registerImport":
+		return ec.fieldContext_ImportMembershipRegisterPayload_registerImport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ImportMembershipRegisterPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportMembershipRegisterPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportMembershipRegisterPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Invitation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4877,6 +9075,20 @@ func (ec *executionContext) childFields_KeepInvitationWaitingPayload(ctx context
 	return nil, fmt.Errorf("no field named %q was found under type KeepInvitationWaitingPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_LegalProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_LegalProfile_name(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_LegalProfile_registrationId(ctx, field)
+	case "website":
+		return ec.fieldContext_LegalProfile_website(ctx, field)
+	case "address":
+		return ec.fieldContext_LegalProfile_address(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LegalProfile", field.Name)
+}
+
 func (ec *executionContext) childFields_LiftMailSuppressionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4975,6 +9187,86 @@ func (ec *executionContext) childFields_MailMessageEdge(ctx context.Context, fie
 		return ec.fieldContext_MailMessageEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MailMessageEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_Membership(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Membership_id(ctx, field)
+	case "userName":
+		return ec.fieldContext_Membership_userName(ctx, field)
+	case "programmeId":
+		return ec.fieldContext_Membership_programmeId(ctx, field)
+	case "legalName":
+		return ec.fieldContext_Membership_legalName(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_Membership_registrationId(ctx, field)
+	case "website":
+		return ec.fieldContext_Membership_website(ctx, field)
+	case "country":
+		return ec.fieldContext_Membership_country(ctx, field)
+	case "isActive":
+		return ec.fieldContext_Membership_isActive(ctx, field)
+	case "isEnrolled":
+		return ec.fieldContext_Membership_isEnrolled(ctx, field)
+	case "address":
+		return ec.fieldContext_Membership_address(ctx, field)
+	case "contact":
+		return ec.fieldContext_Membership_contact(ctx, field)
+	case "import":
+		return ec.fieldContext_Membership_import(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Membership_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Membership_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Membership", field.Name)
+}
+
+func (ec *executionContext) childFields_MembershipChoice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "membershipId":
+		return ec.fieldContext_MembershipChoice_membershipId(ctx, field)
+	case "programmeId":
+		return ec.fieldContext_MembershipChoice_programmeId(ctx, field)
+	case "legalName":
+		return ec.fieldContext_MembershipChoice_legalName(ctx, field)
+	case "country":
+		return ec.fieldContext_MembershipChoice_country(ctx, field)
+	case "isAlreadyEnrolled":
+		return ec.fieldContext_MembershipChoice_isAlreadyEnrolled(ctx, field)
+	case "isSelectable":
+		return ec.fieldContext_MembershipChoice_isSelectable(ctx, field)
+	case "reason":
+		return ec.fieldContext_MembershipChoice_reason(ctx, field)
+	case "isSelected":
+		return ec.fieldContext_MembershipChoice_isSelected(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MembershipChoice", field.Name)
+}
+
+func (ec *executionContext) childFields_MembershipConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_MembershipConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_MembershipConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_MembershipConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_MembershipConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MembershipConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_MembershipEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_MembershipEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_MembershipEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MembershipEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Operation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5141,12 +9433,24 @@ func (ec *executionContext) childFields_PartnerProfile(ctx context.Context, fiel
 		return ec.fieldContext_PartnerProfile_organization(ctx, field)
 	case "registrationId":
 		return ec.fieldContext_PartnerProfile_registrationId(ctx, field)
+	case "address":
+		return ec.fieldContext_PartnerProfile_address(ctx, field)
+	case "contact":
+		return ec.fieldContext_PartnerProfile_contact(ctx, field)
+	case "support":
+		return ec.fieldContext_PartnerProfile_support(ctx, field)
 	case "currency":
 		return ec.fieldContext_PartnerProfile_currency(ctx, field)
 	case "agreementVersion":
 		return ec.fieldContext_PartnerProfile_agreementVersion(ctx, field)
 	case "agreementSignedAt":
 		return ec.fieldContext_PartnerProfile_agreementSignedAt(ctx, field)
+	case "agreementDueAt":
+		return ec.fieldContext_PartnerProfile_agreementDueAt(ctx, field)
+	case "statusReason":
+		return ec.fieldContext_PartnerProfile_statusReason(ctx, field)
+	case "statusChangedAt":
+		return ec.fieldContext_PartnerProfile_statusChangedAt(ctx, field)
 	case "activatedAt":
 		return ec.fieldContext_PartnerProfile_activatedAt(ctx, field)
 	case "version":
@@ -5157,6 +9461,20 @@ func (ec *executionContext) childFields_PartnerProfile(ctx context.Context, fiel
 		return ec.fieldContext_PartnerProfile_updatedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PartnerProfile", field.Name)
+}
+
+func (ec *executionContext) childFields_PartnerProgrammeStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_PartnerProgrammeStatus_kind(ctx, field)
+	case "region":
+		return ec.fieldContext_PartnerProgrammeStatus_region(ctx, field)
+	case "isActive":
+		return ec.fieldContext_PartnerProgrammeStatus_isActive(ctx, field)
+	case "hasSignedAgreement":
+		return ec.fieldContext_PartnerProgrammeStatus_hasSignedAgreement(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PartnerProgrammeStatus", field.Name)
 }
 
 func (ec *executionContext) childFields_Partnership(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5413,6 +9731,106 @@ func (ec *executionContext) childFields_PersonalTokenEdge(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type PersonalTokenEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_PostalAddress(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "line1":
+		return ec.fieldContext_PostalAddress_line1(ctx, field)
+	case "line2":
+		return ec.fieldContext_PostalAddress_line2(ctx, field)
+	case "city":
+		return ec.fieldContext_PostalAddress_city(ctx, field)
+	case "postalCode":
+		return ec.fieldContext_PostalAddress_postalCode(ctx, field)
+	case "state":
+		return ec.fieldContext_PostalAddress_state(ctx, field)
+	case "country":
+		return ec.fieldContext_PostalAddress_country(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PostalAddress", field.Name)
+}
+
+func (ec *executionContext) childFields_PrimaryContact(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "firstName":
+		return ec.fieldContext_PrimaryContact_firstName(ctx, field)
+	case "lastName":
+		return ec.fieldContext_PrimaryContact_lastName(ctx, field)
+	case "email":
+		return ec.fieldContext_PrimaryContact_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_PrimaryContact_phone(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PrimaryContact", field.Name)
+}
+
+func (ec *executionContext) childFields_PromoteEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_PromoteEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_PromoteEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_PromoteEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PromoteEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_PromoteEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_PromoteEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_PromoteEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PromoteEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ProveMembershipError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ProveMembershipError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ProveMembershipError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ProveMembershipError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProveMembershipError", field.Name)
+}
+
+func (ec *executionContext) childFields_ProveMembershipPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "choices":
+		return ec.fieldContext_ProveMembershipPayload_choices(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ProveMembershipPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProveMembershipPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_PublishAgreementError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_PublishAgreementError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_PublishAgreementError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_PublishAgreementError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PublishAgreementError", field.Name)
+}
+
+func (ec *executionContext) childFields_PublishAgreementPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "agreement":
+		return ec.fieldContext_PublishAgreementPayload_agreement(ctx, field)
+	case "operation":
+		return ec.fieldContext_PublishAgreementPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_PublishAgreementPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PublishAgreementPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RefuseTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5447,6 +9865,114 @@ func (ec *executionContext) childFields_Region(ctx context.Context, field graphq
 	return nil, fmt.Errorf("no field named %q was found under type Region", field.Name)
 }
 
+func (ec *executionContext) childFields_RegisterImport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_RegisterImport_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_RegisterImport_kind(ctx, field)
+	case "mode":
+		return ec.fieldContext_RegisterImport_mode(ctx, field)
+	case "isDryRun":
+		return ec.fieldContext_RegisterImport_isDryRun(ctx, field)
+	case "fileName":
+		return ec.fieldContext_RegisterImport_fileName(ctx, field)
+	case "state":
+		return ec.fieldContext_RegisterImport_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_RegisterImport_failureCode(ctx, field)
+	case "lineCount":
+		return ec.fieldContext_RegisterImport_lineCount(ctx, field)
+	case "linesDone":
+		return ec.fieldContext_RegisterImport_linesDone(ctx, field)
+	case "addedCount":
+		return ec.fieldContext_RegisterImport_addedCount(ctx, field)
+	case "changedCount":
+		return ec.fieldContext_RegisterImport_changedCount(ctx, field)
+	case "unchangedCount":
+		return ec.fieldContext_RegisterImport_unchangedCount(ctx, field)
+	case "removedCount":
+		return ec.fieldContext_RegisterImport_removedCount(ctx, field)
+	case "problemCount":
+		return ec.fieldContext_RegisterImport_problemCount(ctx, field)
+	case "problems":
+		return ec.fieldContext_RegisterImport_problems(ctx, field)
+	case "reportUrl":
+		return ec.fieldContext_RegisterImport_reportUrl(ctx, field)
+	case "operation":
+		return ec.fieldContext_RegisterImport_operation(ctx, field)
+	case "requestedBy":
+		return ec.fieldContext_RegisterImport_requestedBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_RegisterImport_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_RegisterImport_finishedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImport", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_RegisterImportConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_RegisterImportConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_RegisterImportConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_RegisterImportConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RegisterImportEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_RegisterImportEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "line":
+		return ec.fieldContext_RegisterImportProblem_line(ctx, field)
+	case "column":
+		return ec.fieldContext_RegisterImportProblem_column(ctx, field)
+	case "code":
+		return ec.fieldContext_RegisterImportProblem_code(ctx, field)
+	case "message":
+		return ec.fieldContext_RegisterImportProblem_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportProblem", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportProblemConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_RegisterImportProblemConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_RegisterImportProblemConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_RegisterImportProblemConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_RegisterImportProblemConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportProblemConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportProblemEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RegisterImportProblemEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_RegisterImportProblemEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportProblemEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_RegisterPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5471,6 +9997,92 @@ func (ec *executionContext) childFields_RegisterPartnerPayload(ctx context.Conte
 		return ec.fieldContext_RegisterPartnerPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RegisterPartnerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisteredCompany(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "country":
+		return ec.fieldContext_RegisteredCompany_country(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_RegisteredCompany_registrationId(ctx, field)
+	case "legalName":
+		return ec.fieldContext_RegisteredCompany_legalName(ctx, field)
+	case "isDissolved":
+		return ec.fieldContext_RegisteredCompany_isDissolved(ctx, field)
+	case "address":
+		return ec.fieldContext_RegisteredCompany_address(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_RegisteredCompany_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisteredCompany", field.Name)
+}
+
+func (ec *executionContext) childFields_ReinstatePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReinstatePartnerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReinstatePartnerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReinstatePartnerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinstatePartnerError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReinstatePartnerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_ReinstatePartnerPayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReinstatePartnerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinstatePartnerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RejectEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RejectEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RejectEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RejectEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RejectEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_RejectEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_RejectEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RejectEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RejectEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RemoveHolidayError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RemoveHolidayError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RemoveHolidayError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveHolidayError", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveHolidayPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "calendar":
+		return ec.fieldContext_RemoveHolidayPayload_calendar(ctx, field)
+	case "operation":
+		return ec.fieldContext_RemoveHolidayPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RemoveHolidayPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveHolidayPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ReplayFailedWebhookDeliveriesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5587,6 +10199,28 @@ func (ec *executionContext) childFields_RequestPartnershipsPayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type RequestPartnershipsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestProfileChangeError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RequestProfileChangeError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RequestProfileChangeError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RequestProfileChangeError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestProfileChangeError", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestProfileChangePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_RequestProfileChangePayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RequestProfileChangePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestProfileChangePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RequestTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5655,6 +10289,30 @@ func (ec *executionContext) childFields_ResendUserInvitationPayload(ctx context.
 		return ec.fieldContext_ResendUserInvitationPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ResendUserInvitationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ResendVerificationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ResendVerificationError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ResendVerificationError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ResendVerificationError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResendVerificationError", field.Name)
+}
+
+func (ec *executionContext) childFields_ResendVerificationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_ResendVerificationPayload_enrollment(ctx, field)
+	case "operation":
+		return ec.fieldContext_ResendVerificationPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ResendVerificationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ResendVerificationPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ResumeWebhookEndpointError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5793,6 +10451,50 @@ func (ec *executionContext) childFields_RotateWebhookSecretPayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type RotateWebhookSecretPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SaveEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SaveEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SaveEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SaveEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SaveEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_SaveEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_SaveEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SaveEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SaveEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SelectProgrammeIdError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SelectProgrammeIdError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SelectProgrammeIdError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SelectProgrammeIdError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SelectProgrammeIdError", field.Name)
+}
+
+func (ec *executionContext) childFields_SelectProgrammeIdPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_SelectProgrammeIdPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SelectProgrammeIdPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SelectProgrammeIdPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SendTestWebhookError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5837,6 +10539,30 @@ func (ec *executionContext) childFields_Session(ctx context.Context, field graph
 	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
 }
 
+func (ec *executionContext) childFields_SetCalendarError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SetCalendarError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SetCalendarError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SetCalendarError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetCalendarError", field.Name)
+}
+
+func (ec *executionContext) childFields_SetCalendarPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "calendar":
+		return ec.fieldContext_SetCalendarPayload_calendar(ctx, field)
+	case "operation":
+		return ec.fieldContext_SetCalendarPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SetCalendarPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetCalendarPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SetPartnershipLinkPausedError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5879,6 +10605,110 @@ func (ec *executionContext) childFields_SetUserRolesPayload(ctx context.Context,
 		return ec.fieldContext_SetUserRolesPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SetUserRolesPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SignAgreementError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SignAgreementError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SignAgreementError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SignAgreementError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignAgreementError", field.Name)
+}
+
+func (ec *executionContext) childFields_SignAgreementPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "signature":
+		return ec.fieldContext_SignAgreementPayload_signature(ctx, field)
+	case "partner":
+		return ec.fieldContext_SignAgreementPayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SignAgreementPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignAgreementPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StartEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_StartEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_StartEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_StartEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StartEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_StartEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "isStarted":
+		return ec.fieldContext_StartEnrollmentPayload_isStarted(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_StartEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StartEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmitEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SubmitEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SubmitEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SubmitEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmitEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmitEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_SubmitEnrollmentPayload_enrollment(ctx, field)
+	case "operation":
+		return ec.fieldContext_SubmitEnrollmentPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SubmitEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmitEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SupportProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_SupportProfile_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_SupportProfile_phone(ctx, field)
+	case "website":
+		return ec.fieldContext_SupportProfile_website(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SupportProfile", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SuspendPartnerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SuspendPartnerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SuspendPartnerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendPartnerError", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendPartnerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_SuspendPartnerPayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SuspendPartnerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendPartnerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Termination(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5933,6 +10763,28 @@ func (ec *executionContext) childFields_TerminationEdge(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type TerminationEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_UnfreezeEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_UnfreezeEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_UnfreezeEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_UnfreezeEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnfreezeEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_UnfreezeEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_UnfreezeEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UnfreezeEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnfreezeEnrollmentPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_UpdateProfileError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -5953,6 +10805,28 @@ func (ec *executionContext) childFields_UpdateProfilePayload(ctx context.Context
 		return ec.fieldContext_UpdateProfilePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UpdateProfilePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateSupportProfileError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_UpdateSupportProfileError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_UpdateSupportProfileError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_UpdateSupportProfileError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateSupportProfileError", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateSupportProfilePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_UpdateSupportProfilePayload_partner(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UpdateSupportProfilePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateSupportProfilePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateWebhookEndpointError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6209,6 +11083,28 @@ func (ec *executionContext) childFields_WithdrawAdminAccessPayload(ctx context.C
 		return ec.fieldContext_WithdrawAdminAccessPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WithdrawAdminAccessPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_WithdrawEnrollmentError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_WithdrawEnrollmentError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_WithdrawEnrollmentError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawEnrollmentError", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawEnrollmentPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "enrollment":
+		return ec.fieldContext_WithdrawEnrollmentPayload_enrollment(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_WithdrawEnrollmentPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawEnrollmentPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_WithdrawTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -25,6 +25,19 @@ const (
 	PermMailManage          Permission = "mail.manage"
 	PermAuditRead           Permission = "audit.read"
 	PermWebhookManage       Permission = "webhook.manage"
+	PermCalendarManage      Permission = "calendar.manage"
+	PermFileUpload          Permission = "file.upload"
+	PermRegisterManage      Permission = "register.manage"
+	PermEnrollmentRead      Permission = "enrollment.read"
+	PermEnrollmentApply     Permission = "enrollment.apply"
+	PermEnrollmentReview    Permission = "enrollment.review"
+	PermLegalProfileEdit    Permission = "legal_profile.edit"
+	PermSupportProfileEdit  Permission = "support_profile.edit"
+	PermPartnerSuspend      Permission = "partner.suspend"
+	PermPartnerStatusRead   Permission = "partner.read_status"
+	PermAgreementRead       Permission = "agreement.read"
+	PermAgreementSign       Permission = "agreement.sign"
+	PermAgreementPublish    Permission = "agreement.publish"
 )
 
 // Permissions lists all of them in a stable order.
@@ -34,6 +47,7 @@ var Permissions = []Permission{
 	PermAdminAccessWithdraw, PermPartnershipEnd, PermTerminationDecide, PermInvitationRead,
 	PermOperationRead, PermOperationManage, PermMailRead, PermMailManage, PermAuditRead,
 	PermWebhookManage,
+	PermCalendarManage, PermFileUpload, PermRegisterManage, PermEnrollmentRead, PermEnrollmentApply, PermEnrollmentReview, PermLegalProfileEdit, PermSupportProfileEdit, PermPartnerSuspend, PermPartnerStatusRead, PermAgreementRead, PermAgreementSign, PermAgreementPublish,
 }
 
 type grant struct {
@@ -99,6 +113,35 @@ var matrix = map[Permission][]grant{
 		{partners, []Role{GlobalAdmin}},
 		{operator, []Role{OperatorAdmin}},
 	},
+	PermCalendarManage: {{operator, []Role{OperatorAdmin}}},
+	PermFileUpload: {
+		{parties, []Role{GlobalAdmin, AdminAgent, HelpdeskAgent, AccountAdmin}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermRegisterManage: {{operator, []Role{OperatorAdmin}}},
+	PermEnrollmentRead: { // the row of the legal profile
+		{partners, []Role{GlobalAdmin, UserAdmin}},
+		{[]Kind{IndirectProvider, DirectBill}, []Role{AccountAdmin}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermEnrollmentApply:  {{partners, []Role{GlobalAdmin}}},
+	PermEnrollmentReview: {{operator, []Role{OperatorAdmin, Reviewer}}},
+	PermLegalProfileEdit: {
+		{partners, []Role{GlobalAdmin}},
+		{[]Kind{IndirectProvider, DirectBill}, []Role{AccountAdmin}},
+	},
+	PermSupportProfileEdit: {{partners, []Role{GlobalAdmin, AdminAgent, AccountAdmin}}},
+	PermPartnerSuspend:     {{operator, []Role{OperatorAdmin}}},
+	PermPartnerStatusRead: {
+		{partners, []Role{GlobalAdmin, AdminAgent, SalesAgent}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermAgreementRead: {
+		{partners, []Role{GlobalAdmin, AdminAgent, SalesAgent}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermAgreementSign:    {{partners, []Role{GlobalAdmin}}},
+	PermAgreementPublish: {{operator, []Role{OperatorAdmin}}},
 }
 
 // Allowed is the matrix as a pure function.

@@ -85,6 +85,11 @@ func (s *Service) Found(ctx context.Context, tx *database.Tx, actor access.Actor
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
+	return s.found(ctx, tx, actor, in)
+}
+
+// found founds a validated organization.
+func (s *Service) found(ctx context.Context, tx *database.Tx, actor access.Actor, in NewOrganization) (*Organization, error) {
 	taken, err := domainTaken(ctx, tx, in.Domain)
 	if err != nil {
 		return nil, fmt.Errorf("founding an organization: %w", err)

@@ -148,3 +148,21 @@ func Registrable(domain string) string {
 	}
 	return domain
 }
+
+// MixedScript reports whether a label of an ASCII domain mixes letters of
+// scripts that look alike (Latin, Cyrillic, Greek, Armenian, Cherokee), as
+// names made to deceive do and names of companies do not.
+func MixedScript(domain string) bool {
+	for label := range strings.SplitSeq(Unicode(domain), ".") {
+		found := 0
+		for _, script := range []*unicode.RangeTable{unicode.Latin, unicode.Cyrillic, unicode.Greek, unicode.Armenian, unicode.Cherokee} {
+			if strings.ContainsFunc(label, func(r rune) bool { return unicode.Is(script, r) }) {
+				found++
+			}
+		}
+		if found > 1 {
+			return true
+		}
+	}
+	return false
+}

@@ -25,11 +25,15 @@ import (
 	"github.com/channelgraph/channelgraph/graph"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/config"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -37,6 +41,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/seed"
 	"github.com/channelgraph/channelgraph/internal/web"
@@ -57,7 +62,12 @@ type App struct {
 	mailbox  *mailbox.Mailbox
 	mailer   *mail.Mailer
 	accounts *account.Service
+	calendar *calendar.Service
+	files    *file.Service
 	partners *partner.Service
+	register *register.Service
+	enrolled *enrollment.Service
+	agreed   *agreement.Service
 	invites  *invitation.Service
 	joined   *partnership.Service
 	audits   *audit.Service
@@ -118,7 +128,14 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	}
 	a.accounts = account.New(a.db, a.mailer, keys, account.Config{PublicURL: cfg.PublicURL, IdleFor: cfg.SessionIdle, Lifetime: cfg.SessionLife,
 		OperatorIdleFor: cfg.OperatorIdle, OperatorLifetime: cfg.OperatorLife, SudoFor: cfg.SudoFor, Hashing: a.hashing()}, log)
-	a.partners = partner.New(a.db, a.accounts)
+	a.partners = partner.New(a.db, a.accounts, a.mailer)
+	a.calendar = calendar.New(a.db, cfg.TimeZone)
+	a.files = file.New(a.db)
+	a.register = register.New(a.db, a.accounts, a.files)
+	t := cfg.Enrollment
+	a.enrolled = enrollment.New(a.db, a.accounts, a.partners, a.files, a.calendar, a.register, a.mailer, keys, enrollment.Config{StartLife: t.Link, LinkLife: t.Link,
+		DraftLife: t.Draft, ConfirmLife: t.Confirm, AnswerLife: t.Answer, AppealLife: t.Appeal, ReviewTarget: t.Target, ReviewDue: t.Due}, log)
+	a.agreed = agreement.New(a.db, a.accounts, a.partners, a.mailer, a.enrolled.SignedTx)
 	a.invites = invitation.New(a.db, a.mailer, keys, a.accounts, invitation.Config{Life: cfg.InvitationLife, WaitingLife: cfg.WaitingLife,
 		DailyLimit: cfg.InvitationDay, RecipientLimit: cfg.RecipientMonth}, log)
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
@@ -262,6 +279,21 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.invites.Scan)
 	workers.Add(r, a.invites.SendReminder)
 	workers.Add(r, a.joined.SendInvitation)
+	workers.Add(r, a.joined.TellStanding)
+	workers.Add(r, a.calendar.MovePromises)
+	workers.Add(r, a.files.Prune)
+	workers.Add(r, a.register.ImportRegister)
+	workers.Add(r, a.register.PruneImports)
+	workers.Add(r, a.enrolled.AnswerStart)
+	workers.Add(r, a.enrolled.SendVerification)
+	workers.Add(r, a.enrolled.Notice)
+	workers.Add(r, a.enrolled.RunChecks)
+	workers.Add(r, a.enrolled.Look)
+	workers.Add(r, a.enrolled.Scan)
+	workers.Add(r, a.enrolled.DiscardEvidence)
+	workers.Add(r, a.agreed.Announce)
+	workers.Add(r, a.agreed.Look)
+	workers.Add(r, a.agreed.Scan)
 	workers.Add(r, a.audits.SealEvents)
 	workers.Add(r, a.audits.ExportEvents)
 	workers.Add(r, a.audits.PruneExports)
@@ -277,6 +309,11 @@ func (a *App) periodic() []workers.Periodic {
 	var list []workers.Periodic
 	for _, p := range []workers.Periodic{
 		{Name: "invitation.scan", Every: 15 * time.Minute, Args: invitation.Scan{}},
+		{Name: "enrollment.scan", Every: 15 * time.Minute, Args: enrollment.Scan{}},
+		{Name: "enrollment.discard_evidence", Every: 24 * time.Hour, Args: enrollment.DiscardEvidence{}},
+		{Name: "agreement.scan", Every: 15 * time.Minute, Args: agreement.Scan{}},
+		{Name: "file.prune", Every: time.Hour, Args: file.Prune{}},
+		{Name: "register.prune_imports", Every: 24 * time.Hour, Args: register.PruneImports{}},
 		{Name: "account.prune", Every: time.Hour, Args: account.Prune{}},
 		{Name: "audit.seal", Every: time.Hour, Args: audit.SealEvents{}},
 		{Name: "audit.seal_all", Every: 24 * time.Hour, Args: audit.SealEvents{All: true}},
@@ -331,12 +368,15 @@ func (a *App) hooks() outbox.Hooks {
 		Record: func(ctx context.Context, tx *database.Tx, actor access.Actor, action string, j *outbox.Job) error {
 			return audit.Record(ctx, tx, actor, audit.Act{Action: action, TargetID: j.ID, TargetOrganizationID: j.OrganizationID, Changed: []string{"state"}})
 		},
-		OnCancel: map[string]hook{send: func(ctx context.Context, tx *database.Tx, j *outbox.Job) error {
-			return a.invites.Cancelled(ctx, tx, j)
-		}},
-		OnRetry: map[string]hook{send: func(ctx context.Context, tx *database.Tx, j *outbox.Job) error {
-			return a.invites.Retried(ctx, tx, j)
-		}},
+		OnCancel: map[string]hook{
+			send:                             a.invites.Cancelled,
+			calendar.MovePromises{}.Kind():   a.calendar.Cancelled,
+			register.ImportRegister{}.Kind(): a.register.ImportCancelled,
+		},
+		OnRetry: map[string]hook{
+			send:                                 a.invites.Retried,
+			enrollment.SendVerification{}.Kind(): a.enrolled.Retried,
+		},
 	}
 }
 
@@ -347,7 +387,7 @@ func (a *App) openDoors() error {
 	}
 	metrics := promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
 	d := web.Deps{
-		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
+		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, File: a.files, Register: a.register, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
 		BounceIntake: func(ctx context.Context, raw io.Reader) error {
 			_, _, err := a.mailer.Bounce(ctx, raw)
 			if errors.Is(err, mail.ErrNoReport) {
@@ -369,7 +409,7 @@ func (a *App) openDoors() error {
 	if err != nil {
 		return fmt.Errorf("the budgets: %w", err)
 	}
-	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Partners: a.partners, Invitations: a.invites, Partnerships: a.joined,
+	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined,
 		Mailer: a.mailer, Audits: a.audits, Webhooks: a.hooked, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
 		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {

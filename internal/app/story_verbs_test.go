@@ -71,6 +71,9 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("until", 2, 2, false, (*story).doUntil)
 	add("capture", 2, 2, false, (*story).doCapture)
 	add("codeof", 1, 1, false, (*story).doCodeOf)
+	add("enroll", 2, -1, false, (*story).doEnroll)
+	add("moment", 2, 2, false, (*story).doMoment)
+	add("upload", 1, -1, false, (*story).doUpload)
 	add("long", 3, 4, false, doLong)
 	add("large", 2, 2, false, doLarge)
 	add("who", 1, 1, false, (*story).doWho)
@@ -81,6 +84,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("answer", 0, 1, false, (*story).doAnswer)
 	add("race", 2, -1, false, (*story).doRace)
 	add("catch", 2, -1, false, (*story).doCatch)
+	add("posts", 2, -1, false, (*story).doPosts)
 	add("crowd", 1, -1, false, (*story).doCrowd)
 	add("tally", 3, 3, false, (*story).doTally)
 	add("mail", 1, 3, false, (*story).doMail)
@@ -821,14 +825,15 @@ func (s *story) doRows(ts *testscript.TestScript, _ bool, args []string) error {
 	defer func() { _ = db.Close() }()
 	var sum []string
 	for _, table := range []string{"organization", "user_account", "session", "capability_link", "throttle", "mail_message", "audit_event",
-		"partner", "invitation", "invitation_link", "partnership", "partnership_link", "termination", "idempotency"} {
+		"partner", "invitation", "invitation_link", "partnership", "partnership_link", "termination", "idempotency", "enrollment", "enrollment_start",
+		"enrollment_link", "enrollment_event", "file", "agreement_signature"} {
 		n, err := db.Read().NewSelect().Table(table).Count(ctx)
 		if err != nil {
 			return err
 		}
 		sum = append(sum, fmt.Sprintf("%s=%d", table, n))
 	}
-	for _, table := range []string{"user_account", "partner", "invitation", "partnership", "partnership_link", "termination"} {
+	for _, table := range []string{"user_account", "partner", "invitation", "partnership", "partnership_link", "termination", "enrollment"} {
 		var n int64
 		if err := db.Read().NewSelect().Table(table).ColumnExpr("coalesce(sum(version), 0)").Scan(ctx, &n); err != nil {
 			return err
@@ -877,7 +882,7 @@ func (s *story) doMany(ts *testscript.TestScript, _ bool, args []string) error {
 }
 
 var (
-	anID     = regexp.MustCompile(`\b(?:org|usr|ses|lnk|par|inv|plk|psh|trm|job|msg|aud)_[0-9a-z]{26}\b`)
+	anID     = regexp.MustCompile(`\b(?:org|usr|ses|lnk|par|inv|plk|psh|trm|job|msg|aud|enr|qst|agr|sig|fil|mbr)_[0-9a-z]{26}\b`)
 	aToken   = regexp.MustCompile(`cg[a-z]_[A-Za-z0-9_-]{30,}`)
 	aMoment  = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z`)
 	aRequest = regexp.MustCompile(`"(requestId|cursor|startCursor|endCursor)": "[^"]*"`)
@@ -947,6 +952,30 @@ func (s *story) doRace(ts *testscript.TestScript, _ bool, args []string) error {
 			}
 		}
 		return s.graphql(who[i], doc, variables)
+	})
+}
+
+// doPosts sends a form to several addresses at the same moment, as people do
+// who click twice: PATH,PATH… field=value…. Each answer becomes its status, the
+// path of the page that it led to and what that says.
+func (s *story) doPosts(ts *testscript.TestScript, _ bool, args []string) error {
+	fields, err := pairs(ts, args[1:])
+	if err != nil {
+		return err
+	}
+	values := url.Values{}
+	for name, v := range fields {
+		values.Set(name, fmt.Sprint(v))
+	}
+	paths := strings.Split(args[0], ",")
+	return s.together(len(paths), 0, func(i int) (answer, error) {
+		a, err := s.send(s.who, http.MethodPost, paths[i], strings.NewReader(values.Encode()),
+			http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"}})
+		if err != nil {
+			return answer{}, err
+		}
+		a.body, err = json.Marshal(map[string]any{"status": a.status, "path": a.url.Path, "text": newPage(a).text})
+		return a, err
 	})
 }
 
@@ -1095,11 +1124,16 @@ func enough(n int, want, about string) error {
 
 var days = regexp.MustCompile(`(\d+)d`)
 
-func (s *story) doAdvance(_ *testscript.TestScript, _ bool, args []string) error {
-	by := days.ReplaceAllStringFunc(args[0], func(d string) string {
+// hours reads days as hours.
+func hours(span string) string {
+	return days.ReplaceAllStringFunc(span, func(d string) string {
 		n, _ := strconv.Atoi(strings.TrimSuffix(d, "d"))
 		return strconv.Itoa(24*n) + "h"
 	})
+}
+
+func (s *story) doAdvance(_ *testscript.TestScript, _ bool, args []string) error {
+	by := hours(args[0])
 	a, err := s.send(s.person("nobody"), http.MethodPost, "/dev/clock", strings.NewReader(fmt.Sprintf(`{"advance":%q}`, by)),
 		http.Header{"Content-Type": {"application/json"}})
 	if err != nil {

@@ -164,9 +164,9 @@ func (e *Event) record(actor access.Actor) []string {
 		string(shown.Outcome), shown.Reason, shown.RequestID, shown.IPPrefix, string(shown.TokenID)}
 }
 
-// writeCSV writes lines as RFC 4180 has them. A cell that a spreadsheet would
+// WriteCSV writes lines as RFC 4180 has them. A cell that a spreadsheet would
 // take for a formula begins with an apostrophe.
-func writeCSV(out io.Writer, lines [][]string) error {
+func WriteCSV(out io.Writer, lines [][]string) error {
 	w := csv.NewWriter(out)
 	w.UseCRLF = true
 	for _, line := range lines {

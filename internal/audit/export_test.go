@@ -453,7 +453,7 @@ func TestCellsAreNoFormulas(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := writeCSV(&b, [][]string{{"a,b", `say "hi"`, "two\nlines", "=x", "è"}}); err != nil {
+	if err := WriteCSV(&b, [][]string{{"a,b", `say "hi"`, "two\nlines", "=x", "è"}}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "\"a,b\",\"say \"\"hi\"\"\",\"two\r\nlines\",'=x,è\r\n"; b.String() != want {

@@ -117,7 +117,7 @@ func (s *Service) continueExport(ctx context.Context, run *outbox.Run, e *Export
 		lines = append(lines, event.record(actor))
 	}
 	var data bytes.Buffer
-	if err := writeCSV(&data, lines); err != nil {
+	if err := WriteCSV(&data, lines); err != nil {
 		return err
 	}
 	var next Export

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/sla"
 )
 
 // Prefix begins every environment variable.
@@ -47,6 +48,12 @@ const (
 	TracesOTLP = "otlp"
 )
 
+// Enrollment is how long everything about an enrollment takes; Target and Due
+// count the time of business days.
+type Enrollment struct {
+	Link, Draft, Confirm, Answer, Appeal, Target, Due time.Duration
+}
+
 // Config is the settings of one process.
 type Config struct {
 	Env            string
@@ -66,6 +73,7 @@ type Config struct {
 	MailboxAddr    string
 	Operator       string
 	Product        string
+	TimeZone       *time.Location
 	Abuse          string
 	DKIMDomain     string
 	DKIMSelector   string
@@ -82,6 +90,8 @@ type Config struct {
 	TraceRatio     float64
 	InvitationLife time.Duration
 	WaitingLife    time.Duration
+	// Enrollment is how long everything about an enrollment takes.
+	Enrollment     Enrollment
 	InvitationDay  int
 	RecipientMonth int
 	SessionIdle    time.Duration
@@ -182,6 +192,14 @@ var fields = []field{
 	{"DKIM_KEY", "private key of DKIM signatures in PEM, RSA or Ed25519", "", true, hidden(func(c *Config) *secret.String { return &c.DKIMKey })},
 	{"OPERATOR_NAME", "who runs the programme, as mails and pages say it", "channelgraph", false, text(func(c *Config) *string { return &c.Operator })},
 	{"PRODUCT_NAME", "what the installation is called", "channelgraph", false, text(func(c *Config) *string { return &c.Product })},
+	{"TIME_ZONE", "zone of the working calendar until an operator sets another, such as Europe/Rome", "UTC", false, func(c *Config, v string) error {
+		zone, err := sla.Zone(v)
+		if err != nil {
+			return errors.New("must be the IANA name of a time zone, such as Europe/Rome")
+		}
+		c.TimeZone = zone
+		return nil
+	}},
 	{"SECRET_KEY", "instance key of 32 bytes or more as base64 or hex, e.g. openssl rand -hex 32 (development: made and kept in DATA)", "", true, hidden(func(c *Config) *secret.String { return &c.SecretKey })},
 	{"BOUNCE_SECRET", "bearer token of POST /hooks/mail/dsn, which takes bounces; empty closes it", "", true, hidden(func(c *Config) *secret.String { return &c.BounceSecret })},
 	{"TRUSTED_PROXIES", "networks whose X-Forwarded-For and X-Request-Id are believed, with commas", "", false, func(c *Config, v string) error {
@@ -223,6 +241,13 @@ var fields = []field{
 	{"INVITATION_WAITING_LIFE", "how long an invitation waits for a company that enrolls first", "2160h", false, span(func(c *Config) *time.Duration { return &c.WaitingLife })},
 	{"INVITATIONS_A_DAY", "most invitations of one provider in 24 hours", "500", false, number(func(c *Config) *int { return &c.InvitationDay })},
 	{"INVITATIONS_A_RECIPIENT", "most mails of one provider to one address in 30 days", "3", false, number(func(c *Config) *int { return &c.RecipientMonth })},
+	{"ENROLLMENT_LINK_LIFE", "how long the links work that open an account and confirm an address", "72h", false, span(func(c *Config) *time.Duration { return &c.Enrollment.Link })},
+	{"ENROLLMENT_DRAFT_LIFE", "how long a draft lives untouched", "720h", false, span(func(c *Config) *time.Duration { return &c.Enrollment.Draft })},
+	{"ENROLLMENT_CONFIRM_LIFE", "how long the primary contact's answer is waited for", "336h", false, span(func(c *Config) *time.Duration { return &c.Enrollment.Confirm })},
+	{"ENROLLMENT_ANSWER_LIFE", "how long an applicant's answer is waited for", "720h", false, span(func(c *Config) *time.Duration { return &c.Enrollment.Answer })},
+	{"ENROLLMENT_APPEAL_LIFE", "how long a rejection can be appealed", "720h", false, span(func(c *Config) *time.Duration { return &c.Enrollment.Appeal })},
+	{"REVIEW_TARGET", "when a review is to be done, in time of business days: 72h are three of them", "72h", false, span(func(c *Config) *time.Duration { return &c.Enrollment.Target })},
+	{"REVIEW_DUE", "within what a review is promised, in time of business days", "120h", false, span(func(c *Config) *time.Duration { return &c.Enrollment.Due })},
 	{"SESSION_IDLE", "how long a session lives unused", "60m", false, span(func(c *Config) *time.Duration { return &c.SessionIdle })},
 	{"SESSION_LIFE", "how long a session lives at most", "24h", false, span(func(c *Config) *time.Duration { return &c.SessionLife })},
 	{"OPERATOR_SESSION_IDLE", "SESSION_IDLE for users of the operator", "30m", false, span(func(c *Config) *time.Duration { return &c.OperatorIdle })},
@@ -369,6 +394,9 @@ func (c *Config) Check() error {
 		if e, err := url.Parse(c.OTLPEndpoint); err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" || e.User != nil || e.RawQuery != "" {
 			refuse("CHANNELGRAPH_OTLP_ENDPOINT must be http(s)://host:port; a password goes into OTEL_EXPORTER_OTLP_HEADERS")
 		}
+	}
+	if c.Enrollment.Due < c.Enrollment.Target {
+		refuse("CHANNELGRAPH_REVIEW_DUE is less than CHANNELGRAPH_REVIEW_TARGET")
 	}
 	if c.BounceSecret != "" && len(c.BounceSecret.Reveal()) < 24 {
 		refuse("CHANNELGRAPH_BOUNCE_SECRET is shorter than 24 characters")

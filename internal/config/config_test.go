@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c := load(t)
 	if c.Env != Development || !c.IsDevelopment() || c.Role != RoleAll || c.Addr != "127.0.0.1:8080" || c.PublicURL != "http://127.0.0.1:8080" ||
-		c.DatabaseURL != "sqlite://data/channelgraph.db" || c.InvitationLife != 30*24*time.Hour || c.WaitingLife != 90*24*time.Hour || c.SudoFor != 15*time.Minute || c.RecipientMonth != 3 || c.Documents != DocumentsOpen {
+		c.DatabaseURL != "sqlite://data/channelgraph.db" || c.InvitationLife != 30*24*time.Hour || c.WaitingLife != 90*24*time.Hour || c.SudoFor != 15*time.Minute || c.RecipientMonth != 3 || c.Documents != DocumentsOpen || c.TimeZone.String() != "UTC" {
 		t.Errorf("got %+v", c)
 	}
 	if err := c.Check(); err != nil {
@@ -78,7 +78,7 @@ func TestLoadNamesEverySettingThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	bad := []string{
 		"ENV", "prod", "ROLE", "boss", "DATABASE_CONNECTIONS", "-1", "CONCURRENCY", "many", "MAIL_RATE", "fast", "TRUSTED_PROXIES", "10.0.0.0/8, nowhere",
-		"LOG_LEVEL", "loud", "LOG_FORMAT", "xml", "DOCUMENTS", "closed", "TRACES", "on", "TRACE_RATIO", "NaN", "INVITATION_LIFE", "30", "SESSION_IDLE", "-5m", "SUDO_FOR", "0s", "INVITATIONS_A_DAY", "1.5",
+		"LOG_LEVEL", "loud", "LOG_FORMAT", "xml", "DOCUMENTS", "closed", "TRACES", "on", "TRACE_RATIO", "NaN", "INVITATION_LIFE", "30", "SESSION_IDLE", "-5m", "SUDO_FOR", "0s", "INVITATIONS_A_DAY", "1.5", "TIME_ZONE", "Local",
 	}
 	_, err := Load(env(bad...), nil)
 	if err == nil {
@@ -96,6 +96,9 @@ func TestLoadNamesEverySettingThatCannotBeRead(t *testing.T) {
 	}
 	if c := load(t, "TRACES", "otlp", "TRACE_RATIO", "0.01"); c.Check() != nil || c.TraceRatio != 0.01 {
 		t.Errorf("got %v, %v", c.Check(), c.TraceRatio)
+	}
+	if c := load(t, "TIME_ZONE", "Europe/Rome"); c.TimeZone.String() != "Europe/Rome" {
+		t.Errorf("got %v", c.TimeZone)
 	}
 	c := load(t, "TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7 ,,2001:db8::/32", "MAIL_RATE", "2.5")
 	if len(c.TrustedProxies) != 3 || c.TrustedProxies[1].String() != "192.0.2.7/32" || c.MailRate != 2.5 {

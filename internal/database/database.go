@@ -272,6 +272,15 @@ func (tx *Tx) Lock(q *bun.SelectQuery) *bun.SelectQuery {
 	return q // SQLite: one writer, immediate transactions
 }
 
+// Share makes a select hold its rows against changes until the transaction
+// ends; others may hold them likewise.
+func (tx *Tx) Share(q *bun.SelectQuery) *bun.SelectQuery {
+	if tx.db.dialect == Postgres {
+		return q.For("SHARE")
+	}
+	return q
+}
+
 // LockSkip is Lock that passes over rows which another transaction holds.
 func (tx *Tx) LockSkip(q *bun.SelectQuery) *bun.SelectQuery {
 	if tx.db.dialect == Postgres {

@@ -32,11 +32,13 @@ const (
 	StreamReset        Kind = "STREAM_RESET"
 	PartnershipChanged Kind = "PARTNERSHIP_CHANGED"
 	InvitationChanged  Kind = "INVITATION_CHANGED"
+	PartnerChanged     Kind = "PARTNER_CHANGED"
+	EnrollmentChanged  Kind = "ENROLLMENT_CHANGED"
 	OperationChanged   Kind = "OPERATION_CHANGED"
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, OperationChanged}
+var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, OperationChanged}
 
 // Topic is rung after commits that wrote an event.
 const Topic = "event"

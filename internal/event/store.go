@@ -31,6 +31,17 @@ func Record(ctx context.Context, tx *database.Tx, k Kind, subject, partner, othe
 	return nil
 }
 
+// RecordFor is Record for a record that concerns organizations which need not
+// be partners; the other may be "".
+func RecordFor(ctx context.Context, tx *database.Tx, k Kind, subject, organization, other ident.ID) error {
+	e := &Event{Kind: k, SubjectID: subject, OrganizationID: organization, OtherOrganizationID: other}
+	if _, err := tx.NewInsert().Model(e).ExcludeColumn("number").Exec(ctx); err != nil {
+		return fmt.Errorf("recording an event: %w", err)
+	}
+	tx.Notify(Topic)
+	return nil
+}
+
 type counter struct {
 	bun.BaseModel `bun:"table:event_counter"`
 	Last          int64 `bun:"last"`

@@ -33,6 +33,14 @@ const (
 	Webhook      = "whk"
 	WebhookEvent = "evt"
 	Delivery     = "dlv"
+	Holiday      = "hol"
+	File         = "fil"
+	Membership   = "mbr"
+	Import       = "imp"
+	Enrollment   = "enr"
+	Question     = "qst"
+	Agreement    = "agr"
+	Signature    = "sig"
 )
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

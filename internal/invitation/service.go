@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/access"
@@ -456,6 +457,13 @@ func (s *Service) List(ctx context.Context, actor access.Actor, args page.Args, 
 		return nil, err
 	}
 	return list(ctx, s.db, actor.Scope(), pq, f)
+}
+
+// WaitingTx lists the open invitations of a kind that wait for an address,
+// newest first and at most 100, for the concept that tells its owner of them.
+func (s *Service) WaitingTx(ctx context.Context, tx *database.Tx, k Kind, email string) ([]*Invitation, error) {
+	rows, err := received(ctx, tx, k, foldEmail(email))
+	return slices.DeleteFunc(rows, func(i *Invitation) bool { return !i.Live(tx.Now) }), err
 }
 
 // Received lists the open invitations that wait for the actor, by the proved

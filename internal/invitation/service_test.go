@@ -61,7 +61,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	}
 	accounts := account.New(db, mailer, keys, account.Config{PublicURL: "http://localhost:8080",
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, nil)
-	w := &world{t: t, partners: partner.New(db, accounts), Service: New(db, mailer, keys, accounts, cfg, nil)}
+	w := &world{t: t, partners: partner.New(db, accounts, mailer), Service: New(db, mailer, keys, accounts, cfg, nil)}
 	w.Register(ForPartnership, Concept{
 		Permission: access.PermPartnershipRequest, Path: "/l/partnership",
 		Job:    func(id ident.ID, g int) outbox.Args { return send{id, g} },

@@ -156,6 +156,9 @@ func companyEmail(s string) (string, error) {
 	if err := a.Company(); err != nil {
 		return "", err
 	}
+	if address.MixedScript(a.Domain) {
+		return "", fault.Invalid("", address.CodeEmailInvalid)
+	}
 	return a.String(), nil
 }
 

@@ -52,15 +52,29 @@ type Partner struct {
 	Currency             string      `bun:"currency"`
 	AgreementVersion     string      `bun:"agreement_version"`
 	AgreementSignedAt    *time.Time  `bun:"agreement_signed_at"`
-	Version              int         `bun:"version"`
-	ActivatedAt          *time.Time  `bun:"activated_at"`
-	CreatedAt            time.Time   `bun:"created_at"`
-	UpdatedAt            time.Time   `bun:"updated_at"`
+	// AgreementDueAt is until when a newer version of the agreement must be
+	// signed; nil where there is none.
+	AgreementDueAt *time.Time `bun:"agreement_due_at"`
+	// StatusReason is why the operator suspended or closed it, "" otherwise.
+	StatusReason    string     `bun:"status_reason"`
+	StatusChangedAt *time.Time `bun:"status_changed_at"`
+	// Address, Contact and Support complete the profile; those of a partner
+	// that the operator registered may be empty.
+	Address     Address    `bun:"address,type:jsonb"`
+	Contact     Contact    `bun:"contact,type:jsonb"`
+	Support     Support    `bun:"support,type:jsonb"`
+	Version     int        `bun:"version"`
+	ActivatedAt *time.Time `bun:"activated_at"`
+	CreatedAt   time.Time  `bun:"created_at"`
+	UpdatedAt   time.Time  `bun:"updated_at"`
 }
 
-// AgreementSigned reports whether the partner agreement is signed; without it
-// no new business is done with the partner (spec section 2).
-func (p *Partner) AgreementSigned() bool { return p.AgreementSignedAt != nil }
+// AgreementSigned reports whether the partner agreement counts as signed at
+// now: its newest version is, or an older one and there is still time for the
+// newest. Without it no new business is done with the partner (spec section 2).
+func (p *Partner) AgreementSigned(now time.Time) bool {
+	return p.AgreementSignedAt != nil && (p.AgreementDueAt == nil || now.Before(*p.AgreementDueAt))
+}
 
 // IsActive reports whether the partner takes part in the programme.
 func (p *Partner) IsActive() bool { return p.Status == Active }

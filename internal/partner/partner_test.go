@@ -196,7 +196,7 @@ func TestCard(t *testing.T) {
 	if got := p.Card(); got != (Card{LegalName: "Acme", Country: "IT", Region: "EUROPE", Kind: access.IndirectProvider}) {
 		t.Errorf("got %+v", got)
 	}
-	if p.AgreementSigned() || p.IsActive() {
+	if p.AgreementSigned(now) || p.IsActive() {
 		t.Error("neither signed nor active")
 	}
 }

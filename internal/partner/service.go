@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"time"
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
@@ -14,6 +15,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/region"
@@ -24,11 +26,17 @@ import (
 type Service struct {
 	db       *database.DB
 	accounts *account.Service
+	mailer   *mail.Mailer
+	// due, onActive and onSuspended are told by the concepts to the right.
+	due         func(ctx context.Context, tx *database.Tx, version string) (*time.Time, error)
+	onActive    []hook
+	onSuspended []hook
+	onRenamed   []hook
 }
 
 // New makes the service.
-func New(db *database.DB, accounts *account.Service) *Service {
-	return &Service{db: db, accounts: accounts}
+func New(db *database.DB, accounts *account.Service, mailer *mail.Mailer) *Service {
+	return &Service{db: db, accounts: accounts, mailer: mailer}
 }
 
 // Registered is what registering a partner made.
@@ -110,7 +118,7 @@ func (s *Service) RegisterTx(ctx context.Context, tx *database.Tx, actor access.
 		AgreementSignedAt: in.AgreementSignedAt, Version: 1, CreatedAt: tx.Now, UpdatedAt: tx.Now,
 	}
 	if in.RegistrationID != nil {
-		p.RegistrationID, p.RegistrationIDFolded = *in.RegistrationID, foldRegistration(*in.RegistrationID)
+		p.RegistrationID, p.RegistrationIDFolded = *in.RegistrationID, FoldRegistration(c.Code, *in.RegistrationID)
 	}
 	if in.Website != nil {
 		p.Website = *in.Website
@@ -123,6 +131,9 @@ func (s *Service) RegisterTx(ctx context.Context, tx *database.Tx, actor access.
 	}
 	if p.Status == Active {
 		p.ActivatedAt = &tx.Now
+	}
+	if err := s.remindOfNewer(ctx, tx, p); err != nil {
+		return nil, err
 	}
 	var problems fault.Problems
 	dup, err := duplicates(ctx, tx, p)

@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	}
 	accounts := account.New(db, mailer, keys, account.Config{PublicURL: "http://localhost:8080",
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, nil)
-	w := &world{Service: New(db, accounts), t: t}
+	w := &world{Service: New(db, accounts, mailer), t: t}
 	var chief *account.User
 	w.tx(func(ctx context.Context, tx *database.Tx) error {
 		org, err := accounts.Found(ctx, tx, access.System("test"), account.NewOrganization{Kind: access.Operator, Name: "Programme House", Domain: "operator.example", Country: "IT"})

@@ -167,11 +167,11 @@ type Pair struct {
 	Partnered bool
 }
 
-// MayJoin lists every reason why the pair may not become partners; an empty
-// list means that it may. Providers check the first half when they ask,
+// MayJoin lists every reason why the pair may not become partners at now; an
+// empty list means that it may. Providers check the first half when they ask,
 // resellers meet all of it when they authorize.
-func MayJoin(p Pair) []Refusal {
-	out := MayAsk(p.Provider)
+func MayJoin(p Pair, now time.Time) []Refusal {
+	out := MayAsk(p.Provider, now)
 	r := p.Reseller
 	if r == nil {
 		return append(out, Refusal{CodeNotEnrolled, "NEXT_ENROLL"})
@@ -191,7 +191,7 @@ func MayJoin(p Pair) []Refusal {
 	if p.Partnered {
 		out = append(out, Refusal{CodeAlreadyPartnered, "NEXT_SEE_PROVIDERS"})
 	}
-	if !r.AgreementSigned() {
+	if !r.AgreementSigned(now) {
 		out = append(out, Refusal{CodeAgreementNotSigned, "NEXT_SIGN_AGREEMENT"})
 	} else if !r.IsActive() {
 		out = append(out, Refusal{CodePartnerNotActive, "NEXT_FINISH_ENROLLMENT"})
@@ -199,13 +199,13 @@ func MayJoin(p Pair) []Refusal {
 	return out
 }
 
-// MayAsk lists why a partner may not ask anybody for a partnership.
-func MayAsk(p *partner.Partner) []Refusal {
+// MayAsk lists why a partner may not ask anybody for a partnership at now.
+func MayAsk(p *partner.Partner, now time.Time) []Refusal {
 	var out []Refusal
 	if p.Kind != access.IndirectProvider {
 		out = append(out, Refusal{CodeWrongKind, ""})
 	}
-	if !p.AgreementSigned() {
+	if !p.AgreementSigned(now) {
 		out = append(out, Refusal{CodeProviderAgreement, "NEXT_PROVIDER_SIGNS"})
 	} else if !p.IsActive() {
 		out = append(out, Refusal{CodeProviderNotActive, "NEXT_PROVIDER_ACTIVE"})
@@ -224,8 +224,10 @@ const (
 	ProposalExpired  ProposalState = "EXPIRED"
 	ProposalRevoked  ProposalState = "REVOKED"
 	ProposalReplaced ProposalState = "REPLACED"
-	ProposalPaused   ProposalState = "PAUSED"
-	ProposalUnknown  ProposalState = "UNKNOWN"
+	// ProposalPaused is a personal link that its provider paused, or whose
+	// provider does no new business.
+	ProposalPaused  ProposalState = "PAUSED"
+	ProposalUnknown ProposalState = "UNKNOWN"
 )
 
 // ProposalKind tells a mailed invitation from a provider's personal link.

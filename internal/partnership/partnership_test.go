@@ -80,7 +80,7 @@ func TestMayJoin(t *testing.T) {
 			Reseller: reseller(kind(access.Customer), unsigned, func(p *partner.Partner) { p.Region = "USA" })},
 			"WRONG_KIND PROVIDER_AGREEMENT_NOT_SIGNED WRONG_KIND REGION_MISMATCH AFFILIATE ALREADY_PARTNERED AGREEMENT_NOT_SIGNED"},
 	} {
-		rs := MayJoin(c.pair)
+		rs := MayJoin(c.pair, signed.Add(time.Hour))
 		if got := codes(rs); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}

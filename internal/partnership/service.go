@@ -37,7 +37,8 @@ type Service struct {
 	publicURL   string
 }
 
-// New makes the service and tells the invitations what theirs mean.
+// New makes the service, tells the invitations what theirs mean, and has the
+// partners tell when one begins or stops to take part.
 func New(db *database.DB, accounts *account.Service, partners *partner.Service, invitations *invitation.Service, mailer *mail.Mailer, keys *secret.Keys, publicURL string) *Service {
 	s := &Service{db: db, accounts: accounts, partners: partners, invitations: invitations, mailer: mailer, keys: keys,
 		publicURL: strings.TrimRight(publicURL, "/")}
@@ -55,6 +56,9 @@ func New(db *database.DB, accounts *account.Service, partners *partner.Service, 
 			Bounced: "partnership_invitation_bounced", NewLink: "partnership_new_link_requested",
 		},
 	})
+	partners.OnActive(s.partnerActive)
+	partners.OnSuspended(s.partnerHalted)
+	partners.OnRenamed(renamed)
 	return s
 }
 
@@ -81,7 +85,7 @@ func (s *Service) asker(ctx context.Context, tx *database.Tx, id ident.ID) (*par
 	if p == nil {
 		return nil, fault.NotFound("")
 	}
-	return p, refused("", MayAsk(p))
+	return p, refused("", MayAsk(p, tx.Now))
 }
 
 // Link is the provider's personal link, made when it is first asked for.

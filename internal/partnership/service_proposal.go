@@ -64,8 +64,14 @@ func (s *Service) find(ctx context.Context, tx *database.Tx, code string) (*prop
 		return &proposal{state: ProposalUnknown}, nil
 	}
 	ps, err := s.partners.Load(ctx, tx, l.ProviderID)
+	if err != nil {
+		return nil, err
+	}
 	out.provider = ps[l.ProviderID]
-	return out, err
+	if out.state == ProposalOpen && len(MayAsk(out.provider, tx.Now)) > 0 {
+		out.state = ProposalPaused // a suspended provider's link offers nothing
+	}
+	return out, nil
 }
 
 // wasHandle reports whether the code is of one of the link's last hundred
@@ -167,7 +173,7 @@ func (s *Service) preview(ctx context.Context, tx *database.Tx, actor access.Act
 	if p.state != ProposalOpen {
 		return out, nil
 	}
-	out.Refusals = MayJoin(*pair)
+	out.Refusals = MayJoin(*pair, tx.Now)
 	out.LacksRole = actor.Kind == access.IndirectReseller && !actor.Can(access.PermProviderAuthorize)
 	out.MayAuthorize = len(out.Refusals) == 0 && !out.LacksRole
 	return out, nil
@@ -274,6 +280,11 @@ func (s *Service) Accept(ctx context.Context, actor access.Actor, in AcceptInput
 				return err // the second click
 			}
 		}
+		if p.state == ProposalPaused {
+			if err := refused(path, MayAsk(p.provider, tx.Now)); err != nil {
+				return err
+			}
+		}
 		if p.state != ProposalOpen {
 			return p.closed(path)
 		}
@@ -293,7 +304,7 @@ func (s *Service) join(ctx context.Context, tx *database.Tx, actor access.Actor,
 	if err != nil {
 		return nil, err
 	}
-	if err := refused(path, MayJoin(*pair)); err != nil {
+	if err := refused(path, MayJoin(*pair, tx.Now)); err != nil {
 		return nil, err
 	}
 	if err := actor.Require(access.PermProviderAuthorize); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/partner"
 )
 
 func reach(s access.Scope) access.Filter {
@@ -49,6 +50,15 @@ func living(ctx context.Context, tx *database.Tx, provider, reseller ident.ID) (
 		return nil, nil
 	}
 	return &row, err
+}
+
+// livingOf reads some of a partner's partnerships that are not terminated, in
+// the order of their ids after one.
+func livingOf(ctx context.Context, tx *database.Tx, id, after ident.ID, limit int) ([]*Partnership, error) {
+	var rows []*Partnership
+	err := tx.NewSelect().Model(&rows).Where("(provider_id = ?0 OR reseller_id = ?0)", id).Where("status <> ?", Terminated).Where("id > ?", after).
+		OrderExpr("id").Limit(int64(limit)).Scan(ctx)
+	return rows, err
 }
 
 // insert writes a partnership; false where the pair has one already.
@@ -236,4 +246,16 @@ func listTerminations(ctx context.Context, db *database.DB, s access.Scope, pq p
 	return page.Build(pq, rows, func(t *Termination) (any, ident.ID) { return t.CreatedAt, t.ID }, func(ctx context.Context) (int, error) {
 		return database.CountCapped(ctx, db.Read(), base((*Termination)(nil)))
 	}), nil
+}
+
+// renamed lets the lists sort a partner under its new name.
+func renamed(ctx context.Context, tx *database.Tx, p *partner.Partner) error {
+	for _, side := range []string{"provider", "reseller"} {
+		_, err := tx.NewUpdate().Model((*Partnership)(nil)).Set("? = ?", bun.Ident(side+"_name_folded"), p.LegalNameFolded).
+			Where("? = ?", bun.Ident(side+"_id"), p.ID).Exec(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -51,7 +51,7 @@ func worldOn(t *testing.T, db *database.DB) *world {
 	}
 	accounts := account.New(db, mailer, keys, account.Config{PublicURL: "http://localhost:8080",
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, nil)
-	partners := partner.New(db, accounts)
+	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, keys, accounts, invitation.Config{RecipientLimit: 50}, nil)
 	w := &world{t: t, Service: New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080/")}
 	w.provider, w.gina = w.company("Nordwind", func(in *partner.RegisterInput) { in.Kind = access.IndirectProvider })

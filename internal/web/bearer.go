@@ -12,7 +12,8 @@ import (
 // takesBearer reports whether a route is for programs: personal tokens count
 // here and nowhere else (security decision D9).
 func takesBearer(path string) bool {
-	return path == "/graphql" || strings.HasPrefix(path, "/graphql/") || strings.HasPrefix(path, "/exports/")
+	return path == "/graphql" || strings.HasPrefix(path, "/graphql/") || strings.HasPrefix(path, "/exports/") ||
+		path == "/files" || strings.HasPrefix(path, "/files/") || strings.HasPrefix(path, "/register-imports/")
 }
 
 // bearer is the token of an Authorization header, "" where it is malformed;

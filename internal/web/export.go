@@ -30,13 +30,18 @@ func (s *server) exportFile(w http.ResponseWriter, r *http.Request, v *visit) er
 	h.Set("Content-Type", file.ContentType())
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": file.Export.FileName()}))
 	h.Set("Content-Length", strconv.FormatInt(file.Export.Bytes, 10))
+	s.stream(w, r, file)
+	return nil
+}
+
+// stream writes a file of which the headers tell the rest.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, file io.Reader) {
 	if _, err := io.Copy(&patient{w, http.NewResponseController(w)}, file); err != nil {
 		if r.Context().Err() == nil && !errors.Is(err, errSlow) {
-			s.Log.LogAttrs(r.Context(), slog.LevelError, "a download broke off", slog.String("request_id", v.id), slog.Any("error", err))
+			s.Log.LogAttrs(r.Context(), slog.LevelError, "a download broke off", slog.String("request_id", visitOf(r).id), slog.Any("error", err))
 		}
 		panic(http.ErrAbortHandler) // half a file is out; cut the connection
 	}
-	return nil
 }
 
 // errSlow says that the caller took no bytes, or has gone.

@@ -6,22 +6,39 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/channelgraph/channelgraph/internal/file"
 )
 
-type metrics struct{ duration *prometheus.HistogramVec }
+type metrics struct {
+	duration *prometheus.HistogramVec
+	uploads  *prometheus.CounterVec
+}
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	m := &metrics{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m := &metrics{duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "channelgraph_http_request_duration_seconds", Help: "Time to answer HTTP requests, by route pattern, method and status class.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
-	}, []string{"route", "method", "status"})}
+	}, []string{"route", "method", "status"}), uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "channelgraph_file_uploads_total", Help: "Uploads of files, by purpose and outcome (stored, refused, too_large, cut_short, failed).",
+	}, []string{"purpose", "outcome"})}
 	if reg == nil {
 		return m, nil
 	}
-	if err := reg.Register(m.duration); err != nil {
-		return nil, fmt.Errorf("registering the HTTP metrics: %w", err)
+	for _, c := range []prometheus.Collector{m.duration, m.uploads} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the HTTP metrics: %w", err)
+		}
 	}
 	return m, nil
+}
+
+// uploaded counts an upload; a purpose is whatever a client writes.
+func (m *metrics) uploaded(p file.Purpose, err error) {
+	if !p.Known() {
+		p = "unknown"
+	}
+	m.uploads.WithLabelValues(string(p), uploadOutcome(err)).Inc()
 }
 
 func (m *metrics) observe(route, method string, status int, took time.Duration) {

@@ -210,6 +210,7 @@ var herePaths = map[string]string{
 	"home": "/", "sign-in": "/sign-in", "forgot": "/forgot", "reset": "/l/reset", "join": "/l/join", "setup": "/l/setup",
 	"partnership": "/l/partnership", "authorized": "/l/partnership/authorized", "declined": "/l/partnership/declined",
 	"waiting": "/l/partnership/waiting", "asked": "/l/partnership/asked",
+	"apply": applyPath, "applied": applyPath + "/sent", "enroll": enrollPath, "verify": verifyPath, "confirmed": verifyPath + "/confirmed", "disowned": verifyPath + "/disowned",
 }
 
 // language switches the language: of the browser, and of the signed-in user.
@@ -234,7 +235,7 @@ func (s *server) language(w http.ResponseWriter, r *http.Request, v *visit) erro
 		if id.Is(ident.Partnership) {
 			path = authorizedPath + string(id)
 		}
-	case "partnership", "reset", "join", "setup":
+	case "partnership", "reset", "join", "setup", "enroll", "verify":
 		if id != "" {
 			goOnTo(w, path+"/preview")
 			return nil
@@ -245,7 +246,7 @@ func (s *server) language(w http.ResponseWriter, r *http.Request, v *visit) erro
 }
 
 // notices are the messages that a redirect may leave on the next page.
-var notices = []string{"reset", "join", "setup", "forgot", "out", "others"}
+var notices = []string{"reset", "join", "setup", "enroll", "forgot", "out", "others"}
 
 func noticeOf(r *http.Request, v *visit) string {
 	if n := r.URL.Query().Get("notice"); slices.Contains(notices, n) {
@@ -265,10 +266,12 @@ type homeData struct {
 	Email             string
 	Sessions          int
 	GraphiQL, Mailbox bool
+	// Enroll offers a newcomer to enroll its company.
+	Enroll bool
 }
 
 func (s *server) home(w http.ResponseWriter, r *http.Request, v *visit) error {
-	d := &homeData{GraphiQL: s.GraphiQL != nil, Mailbox: s.Mailbox != nil}
+	d := &homeData{GraphiQL: s.GraphiQL != nil, Mailbox: s.Mailbox != nil, Enroll: s.Enrollment != nil}
 	p := &view{Title: text(v.locale, "home.title"), Notice: noticeOf(r, v), Data: d}
 	if v.actor.IsAnonymous() {
 		return s.show(w, r, http.StatusOK, "home", p)

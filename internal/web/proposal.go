@@ -29,8 +29,9 @@ type proposalData struct {
 	Account, AccountOrganization, Email string
 	SignIn                              *form
 	Refusals                            []refusal
-	// NotEnrolled offers to enroll first; MayWait that the invitation waits.
-	NotEnrolled, MayWait bool
+	// NotEnrolled offers to enroll first; MayWait that the invitation waits;
+	// Enroll says that this door enrolls.
+	NotEnrolled, MayWait, Enroll bool
 	// Key makes a second press of the button the same request.
 	Key       string
 	Confirmed bool
@@ -70,7 +71,8 @@ func (s *server) proposalView(r *http.Request, v *visit) (*view, *proposalData, 
 		return nil, nil, err
 	}
 	d := &proposalData{Proposal: pre, Code: code, Company: pre.Inviter.LegalName, Confirmed: r.PostForm.Get("confirmed") != "",
-		Key: secret.NewToken("web").Reveal(), ByInvitation: pre.Kind == partnership.ByInvitation,
+		Enroll: s.Enrollment != nil,
+		Key:    secret.NewToken("web").Reveal(), ByInvitation: pre.Kind == partnership.ByInvitation,
 		Password: field{Name: "password", Label: t("field.password"), Type: "password", Autocomplete: "current-password"},
 		ReasonField: field{Name: "reason", Label: t("field.reason"), Hint: t("field.reason.hint"), Type: "area",
 			Value: r.PostForm.Get("reason"), Optional: true},

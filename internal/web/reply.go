@@ -187,7 +187,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 // it and not for HTML.
 func prefersJSON(r *http.Request) bool {
 	p := r.URL.Path
-	if _, given := bearer(r.Header); given && takesBearer(p) {
+	if _, given := bearer(r.Header); p == "/files" || given && takesBearer(p) {
 		return true
 	}
 	for _, prefix := range []string{"/auth/", "/graphql", "/hooks/", "/healthz", "/readyz", "/dev/"} {

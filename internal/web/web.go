@@ -26,8 +26,11 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
@@ -38,8 +41,15 @@ type Deps struct {
 	// Partner names the provider after an authorization; nil names nobody.
 	Partner *partner.Service
 	DB      *database.DB
+	// Enrollment takes companies in; nil mounts no page for that.
+	Enrollment *enrollment.Service
 	// Audit opens the files of its exports; nil mounts no route for them.
 	Audit *audit.Service
+	// File keeps uploads; nil mounts no route for them.
+	File *file.Service
+	// Register reports what was wrong with imports; nil mounts no route for
+	// that.
+	Register *register.Service
 	// PublicURL is the address that people use; https turns on Secure cookies
 	// and HSTS. Nothing is ever derived from the Host header.
 	PublicURL *url.URL
@@ -93,6 +103,7 @@ type server struct {
 	cookie  string
 	secure  bool
 	metrics *metrics
+	uploads bodies
 }
 
 // New builds the door. It fails where something it cannot do without is
@@ -198,8 +209,18 @@ func (s *server) routes() {
 	s.form("POST /l/partnership/new-link", s.proposalNewLink)
 	s.page("GET /l/partnership/{outcome}", s.proposalDone)
 
+	if s.Enrollment != nil {
+		s.enrollmentRoutes()
+	}
 	if s.Audit != nil {
 		s.page("GET /exports/{id}", s.exportFile)
+	}
+	if s.File != nil {
+		s.own("POST /files", file.MaxSize, true, s.uploadFile)
+		s.page("GET /files/{id}", s.downloadFile)
+	}
+	if s.Register != nil {
+		s.page("GET /register-imports/{id}/problems", s.importReport)
 	}
 	if s.GraphQL != nil {
 		s.mount("/graphql", s.GraphQL)

@@ -78,7 +78,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	t.Cleanup(mailer.Close)
 	w.accounts = account.New(w.db, mailer, w.keys, account.Config{PublicURL: public,
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, nil)
-	partners := partner.New(w.db, w.accounts)
+	partners := partner.New(w.db, w.accounts, mailer)
 	invitations := invitation.New(w.db, mailer, w.keys, w.accounts, invitation.Config{}, nil)
 	w.joined = partnership.New(w.db, w.accounts, partners, invitations, mailer, w.keys, public)
 	register := func(kind access.Kind, name, domain, country, admin string) access.Actor {

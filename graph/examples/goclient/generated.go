@@ -53,6 +53,32 @@ const (
 	CapabilityAuditRead Capability = "AUDIT_READ"
 	// See and manage the organization's webhooks.
 	CapabilityWebhookManage Capability = "WEBHOOK_MANAGE"
+	// Keep the operator's working calendar.
+	CapabilityCalendarManage Capability = "CALENDAR_MANAGE"
+	// Upload files, such as evidence.
+	CapabilityFileUpload Capability = "FILE_UPLOAD"
+	// Import and read the membership register and the business register.
+	CapabilityRegisterManage Capability = "REGISTER_MANAGE"
+	// Read enrollments: the own organization's; all of them for the operator.
+	CapabilityEnrollmentRead Capability = "ENROLLMENT_READ"
+	// Enroll the organization: fill in, submit, answer, appeal, withdraw.
+	CapabilityEnrollmentApply Capability = "ENROLLMENT_APPLY"
+	// Review enrollments.
+	CapabilityEnrollmentReview Capability = "ENROLLMENT_REVIEW"
+	// Change the legal profile and the primary contact.
+	CapabilityLegalProfileEdit Capability = "LEGAL_PROFILE_EDIT"
+	// Change the support profile.
+	CapabilitySupportProfileEdit Capability = "SUPPORT_PROFILE_EDIT"
+	// Suspend and reinstate partners.
+	CapabilityPartnerSuspend Capability = "PARTNER_SUSPEND"
+	// Ask for another partner's status in the programme.
+	CapabilityPartnerReadStatus Capability = "PARTNER_READ_STATUS"
+	// Read the partner agreement and what the own partner signed.
+	CapabilityAgreementRead Capability = "AGREEMENT_READ"
+	// Sign the partner agreement.
+	CapabilityAgreementSign Capability = "AGREEMENT_SIGN"
+	// Publish versions of the partner agreement.
+	CapabilityAgreementPublish Capability = "AGREEMENT_PUBLISH"
 )
 
 var AllCapability = []Capability{
@@ -76,6 +102,19 @@ var AllCapability = []Capability{
 	CapabilityMailManage,
 	CapabilityAuditRead,
 	CapabilityWebhookManage,
+	CapabilityCalendarManage,
+	CapabilityFileUpload,
+	CapabilityRegisterManage,
+	CapabilityEnrollmentRead,
+	CapabilityEnrollmentApply,
+	CapabilityEnrollmentReview,
+	CapabilityLegalProfileEdit,
+	CapabilitySupportProfileEdit,
+	CapabilityPartnerSuspend,
+	CapabilityPartnerReadStatus,
+	CapabilityAgreementRead,
+	CapabilityAgreementSign,
+	CapabilityAgreementPublish,
 }
 
 // The codes of why a personal token could not be minted.
