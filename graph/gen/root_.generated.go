@@ -7088,6 +7088,10 @@ enum WebhookEventType {
   TERMINATION_COMPLETED
   "A partner was registered."
   PARTNER_REGISTERED
+  "A partner was admitted, became active, was suspended, reinstated or closed."
+  PARTNER_STATUS_CHANGED
+  "An enrollment came into its next state, or was appealed."
+  ENROLLMENT_STATUS_CHANGED
   "A test that a person sent; no endpoint asks for it."
   WEBHOOK_TEST
 }
@@ -7160,7 +7164,7 @@ type WebhookEndpoint implements Node {
   url: String!
   "What the endpoint is for."
   description: String!
-  "The types that it is told of, at most 17; all, also those to come, where there are none."
+  "The types that it is told of, at most 19; all, also those to come, where there are none."
   events: [WebhookEventType!]!
   "Whether it is served."
   status: WebhookEndpointStatus!
@@ -7298,7 +7302,7 @@ input CreateWebhookEndpointInput {
   url: String!
   "What the endpoint is for, 1 to 100 characters."
   description: String!
-  "The types to be told of, at most 17; all, also those to come, without any."
+  "The types to be told of, at most 19; all, also those to come, without any."
   events: [WebhookEventType!]
   "1 to 128 characters; the same key again within 48 hours does nothing further and shows no secret."
   idempotencyKey: String
@@ -7324,7 +7328,7 @@ input UpdateWebhookEndpointInput {
   url: String
   "What the endpoint is for, 1 to 100 characters."
   description: String
-  "The types to be told of, at most 17; an empty list means all."
+  "The types to be told of, at most 19; an empty list means all."
   events: [WebhookEventType!]
   "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the endpoint has another version by now."
   expectedVersion: Int

@@ -183,13 +183,17 @@ func TestCatalogue(t *testing.T) {
 func TestEveryActIsJudged(t *testing.T) {
 	t.Parallel()
 	untold := []string{
-		"invitation.look", "invitation.scan", "invitation.remind", "partnership.send_invitation", // kinds of jobs
+		"invitation.look", "invitation.scan", "invitation.remind", "partnership.send_invitation", "partnership.tell_standing", // kinds of jobs
 		"invitation.kept_waiting", "invitation.new_link_requested", "partnership_link.rotated", "partnership_link.resumed", "partnership_link.paused",
-		"partner.affiliates_declared",
+		"partner.affiliates_declared", "partner.profile_changed", "partner.support_changed",
+		"enrollment.look", "enrollment.scan", "enrollment.notice", "enrollment.run_checks", "enrollment.send_verification", "enrollment.discard_evidence", // kinds of jobs
+		"enrollment.answer_start", "enrollment.saved", "enrollment.programme_id_selected", "enrollment.verification_resent", "enrollment.evidence_discarded",
+		"enrollment.assigned", "enrollment.unassigned", "enrollment.note_added", "enrollment.promoted", // the operator's own business
+		"enrollment.check_left", "enrollment.check_passed", "enrollment.check_failed",
 	}
-	literal := regexp.MustCompile(`"((?:invitation|partnership|partnership_link|partner)\.[a-z_]+)"`)
+	literal := regexp.MustCompile(`"((?:invitation|partnership|partnership_link|partner|enrollment)\.[a-z_]+)"`)
 	found := map[string]bool{}
-	for _, concept := range []string{"invitation", "partnership", "partner"} {
+	for _, concept := range []string{"invitation", "partnership", "partner", "enrollment"} {
 		for _, floor := range []string{"service*.go", "jobs*.go"} {
 			names, err := filepath.Glob(filepath.Join("..", concept, floor))
 			if err != nil {

@@ -120,7 +120,7 @@ func newWorld(t *testing.T) *world {
 	}
 	accounts := account.New(db, mailer, keys, account.Config{PublicURL: "http://localhost:8080",
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, log)
-	w.partners = partner.New(db, accounts)
+	w.partners = partner.New(db, accounts, mailer)
 	w.invitations = invitation.New(db, mailer, keys, accounts, invitation.Config{}, log)
 	w.joined = partnership.New(db, accounts, w.partners, w.invitations, mailer, keys, "http://localhost:8080/")
 	w.Service = New(db, accounts, mailer, keys, Config{Loopback: true, AnyPort: true, Version: "test"}, log)

@@ -28,6 +28,8 @@ func audience(idb bun.IDB, subject ident.ID) *bun.SelectQuery {
 		return idb.NewSelect().TableExpr("partner AS side").ColumnExpr("side.organization_id").
 			Where("side.id = ?0 OR side.id IN (SELECT reseller_id FROM partnership WHERE provider_id = ?0) "+
 				"OR side.id IN (SELECT provider_id FROM partnership WHERE reseller_id = ?0)", subject)
+	case ident.Enrollment: // who enrolls
+		return idb.NewSelect().TableExpr("enrollment AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject)
 	case ident.Webhook:
 		return idb.NewSelect().TableExpr("webhook_endpoint AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject)
 	}
@@ -58,6 +60,9 @@ func describe(ctx context.Context, tx *database.Tx, subject ident.ID) (map[strin
 	case ident.Partner:
 		kind = "Partner"
 		q = q.TableExpr("partner AS x").ColumnExpr("x.status")
+	case ident.Enrollment:
+		kind = "Enrollment"
+		q = q.TableExpr("enrollment AS x").ColumnExpr("x.status")
 	default:
 		return nil, nil
 	}

@@ -44,6 +44,11 @@ const (
 	TerminationRefused         Type = "termination.refused"
 	TerminationCompleted       Type = "termination.completed"
 	PartnerRegistered          Type = "partner.registered"
+	// PartnerStatusChanged is a partner admitted, active, suspended, back or
+	// closed.
+	PartnerStatusChanged Type = "partner.status_changed"
+	// EnrollmentStatusChanged is an enrollment in its next state.
+	EnrollmentStatusChanged Type = "enrollment.status_changed"
 	// Test is what a person sends to try an endpoint; nobody subscribes to it.
 	Test Type = "webhook.test"
 )
@@ -52,7 +57,8 @@ const (
 var Types = []Type{
 	InvitationRequested, InvitationSent, InvitationResent, InvitationAccepted, InvitationDeclined, InvitationExpired, InvitationRevoked,
 	InvitationBounced, InvitationFailed, PartnershipAuthorized, PartnershipAccessWithdrawn, PartnershipTerminated, TerminationRequested,
-	TerminationWithdrawn, TerminationRefused, TerminationCompleted, PartnerRegistered,
+	TerminationWithdrawn, TerminationRefused, TerminationCompleted, PartnerRegistered, PartnerStatusChanged,
+	EnrollmentStatusChanged,
 }
 
 // source is an event that follows from what a verb did: of its own subject, or
@@ -82,6 +88,25 @@ var catalogue = map[string][]source{
 	"partnership.termination_refused":    {{typ: TerminationRefused}},
 	"partnership.terminated":             {{typ: TerminationCompleted}, {typ: PartnershipTerminated, of: "partnershipId"}},
 	"partner.registered":                 {{typ: PartnerRegistered}},
+	"partner.admitted":                   {{typ: PartnerStatusChanged}},
+	"partner.activated":                  {{typ: PartnerStatusChanged}},
+	"partner.suspended":                  {{typ: PartnerStatusChanged}},
+	"partner.reinstated":                 {{typ: PartnerStatusChanged}},
+	"partner.closed":                     {{typ: PartnerStatusChanged}},
+	"enrollment.started":                 {{typ: EnrollmentStatusChanged}},
+	"enrollment.submitted":               {{typ: EnrollmentStatusChanged}},
+	"enrollment.confirmed":               {{typ: EnrollmentStatusChanged}},
+	"enrollment.disowned":                {{typ: EnrollmentStatusChanged}},
+	"enrollment.unfrozen":                {{typ: EnrollmentStatusChanged}},
+	"enrollment.asked":                   {{typ: EnrollmentStatusChanged}},
+	"enrollment.answered":                {{typ: EnrollmentStatusChanged}},
+	"enrollment.approved":                {{typ: EnrollmentStatusChanged}},
+	"enrollment.activated":               {{typ: EnrollmentStatusChanged}},
+	"enrollment.rejected":                {{typ: EnrollmentStatusChanged}},
+	"enrollment.appealed":                {{typ: EnrollmentStatusChanged}},
+	"enrollment.expired":                 {{typ: EnrollmentStatusChanged}},
+	"enrollment.withdrawn":               {{typ: EnrollmentStatusChanged}},
+	"enrollment.change_requested":        {{typ: EnrollmentStatusChanged}},
 }
 
 // Status is whether an endpoint is served.
