@@ -33,14 +33,14 @@ import (
 // companies on their way in.
 type month struct {
 	*App
-	t        *testing.T
+	t        testing.TB
 	ctx      context.Context
 	reviewer access.Actor
 	hashed   account.Hashed
 	sent     atomic.Int64 // mails that the mail server took, as deliveries tell it
 }
 
-func newMonth(t *testing.T) *month {
+func newMonth(t testing.TB) *month {
 	t.Helper()
 	w := &month{t: t, ctx: t.Context()}
 	cfg, err := config.Load(func(string) string { return "" }, map[string]string{"ADDR": "127.0.0.1:0", "DATA": t.TempDir(), "DATABASE_URL": dbtest.EmptyURL(t),
@@ -61,10 +61,6 @@ func newMonth(t *testing.T) *month {
 		}
 		told(state, code)
 	}
-	if err := w.workers.Start(w.ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.workers.Stop(context.WithoutCancel(w.ctx)) })
 	if w.hashed, err = w.accounts.Hash(w.ctx, "velvet tractor lagoon 41"); err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +72,15 @@ func newMonth(t *testing.T) *month {
 	})
 	w.reviewer = w.as("rita@house.example")
 	return w
+}
+
+// work starts the workers.
+func (w *month) work() {
+	w.t.Helper()
+	if err := w.workers.Start(w.ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = w.workers.Stop(context.WithoutCancel(w.ctx)) })
 }
 
 func (w *month) tx(fn func(context.Context, *database.Tx) error) {
@@ -238,6 +243,7 @@ func raced() bool {
 // looks at its every byte, has two hundred of them.
 func TestAThousandEnrollmentsForAMonth(t *testing.T) {
 	w := newMonth(t)
+	w.work()
 	const first = 20
 	all := 1000
 	if raced() && dbtest.PostgresURL() == "" {
