@@ -276,6 +276,16 @@ func TestCanaryCrawl(t *testing.T) {
 					c.clean(v, a, c.ask(v, a))
 				}
 			}
+			if !c.widely(v) || v.tenant == nil {
+				continue
+			}
+			for _, p := range v.tenant.partners { // who may see some of it must not see all
+				for _, a := range g.askings(schema.Query, f, c.sourceOf(v), belongings{c: c, t: p}) {
+					if a.planted != "" {
+						c.clean(v, a, c.ask(v, a))
+					}
+				}
+			}
 		}
 		c.crawlNodes(v, g)
 		maps.Copy(chosen, g.chosen)
