@@ -62,6 +62,12 @@ func (s *Service) ExportEvents(ctx context.Context, run *outbox.Run, args Export
 		if !actor.Can(access.PermAuditRead) || actor.OrganizationID != e.OrganizationID {
 			return fault.GiveUp(CodeExportRevoked, nil)
 		}
+		if e.Kind != ExportAuditEvents {
+			if err := s.writeTable(ctx, run, e, actor); err != nil {
+				return fmt.Errorf("writing export %s: %w", e.ID, err)
+			}
+			return nil
+		}
 		if e.RowsTotal == nil {
 			if err := s.count(ctx, e, actor); err != nil {
 				return err
