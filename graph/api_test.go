@@ -268,6 +268,7 @@ func TestNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	version := w.version("2026-07")
+	membership, brought := w.imported()
 	cases := map[string]struct {
 		own, foreign ident.ID
 		who          access.Actor
@@ -285,6 +286,8 @@ func TestNodes(t *testing.T) {
 		"PersonalToken":      {token(w.nordwind), token(w.fabrikam), gina},
 		"AuditExport":        {export(w.nordwind), export(w.fabrikam), gina},
 		"Holiday":            {w.holiday(), "", gina}, // everybody's who is signed in
+		"Membership":         {membership, "", otto},
+		"RegisterImport":     {brought, "", otto},
 		"File":               {upload(w.nordwind), upload(w.fabrikam), gina},
 		"Agreement":          {version, "", gina}, // everybody's who may read it
 		"AgreementSignature": {w.signature(w.nordwind, version), w.signature(w.fabrikam, version), gina},

@@ -25,6 +25,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/sla"
 )
 
@@ -116,6 +117,8 @@ type loaders struct {
 	tokens          *loader[*account.Token]
 	exports         *loader[*audit.Export]
 	files           *loader[*file.File]
+	memberships     *loader[*register.Membership]
+	registerImports *loader[*register.Import]
 	mails           *loader[*mail.Message]
 	enrollments     *loader[*enrollment.Enrollment]
 	checks          *loader[[]*enrollment.Check]    // by enrollment
@@ -183,7 +186,9 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		tokens:  guarded(a, access.PermViewerRead, scoped(a, d.Accounts.TokensByIDs)),
 		exports: guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
 		// each purpose asks for a permission of its own; the concept knows
-		files: guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
+		files:           guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
+		memberships:     guarded(a, access.PermRegisterManage, scoped(a, d.Registers.ByIDs)),
+		registerImports: guarded(a, access.PermRegisterManage, scoped(a, d.Registers.ImportsByIDs)),
 		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
 			return d.Mailer.FindMany(ctx, ids)
 		}),
@@ -231,6 +236,8 @@ var nodeTypes = map[string]nodeType{
 	ident.Token:        {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
 	ident.Export:       {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
 	ident.File:         {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
+	ident.Membership:   {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
+	ident.Import:       {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
 	ident.Enrollment:   {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
 	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
@@ -34,6 +35,7 @@ type Deps struct {
 	Mailer       *mail.Mailer
 	Audits       *audit.Service
 	Files        *file.Service
+	Registers    *register.Service
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger

@@ -27,6 +27,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/region"
+	"github.com/channelgraph/channelgraph/internal/register"
 )
 
 var schema = gen.NewExecutableSchema(gen.Config{}).Schema()
@@ -77,11 +78,11 @@ var (
 	fieldName = regexp.MustCompile(`^[a-z][a-zA-Z]+[0-9]*$`)
 	valueName = regexp.MustCompile(`^[A-Z][A-Z_]+$`)
 	predicate = regexp.MustCompile(`^(is|has|can|may|needs|requires|lacks)[A-Z]`)
-	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove|publish|sign|suspend|reinstate|close)[A-Z][a-zA-Z]+$`)
+	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove|import|publish|sign|suspend|reinstate|close)[A-Z][a-zA-Z]+$`)
 )
 
 // Booleans of inputs that are orders, not states.
-var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all"}
+var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all", "ImportMembershipRegisterInput.dryRun", "ImportBusinessRegisterInput.dryRun"}
 
 // Inputs whose moments are bounds, not events.
 var bounds = []string{"AuditEventFilter.since", "AuditEventFilter.until", "MailMessageFilter.since", "MailMessageFilter.until"}
@@ -267,6 +268,7 @@ func TestEnumsSayWhatTheConceptsSay(t *testing.T) {
 		purposes = append(purposes, string(p))
 	}
 	same("FilePurpose", purposes...)
+	same("RegisterImportProblemCode", slices.Clone(register.ProblemCodes)...)
 	same("PartyKind", kinds...)
 	same("Role", roles...)
 	same("InvitationStatus", statuses...)
@@ -388,6 +390,15 @@ var bound = []struct {
 	{invitation.LiftSuppressionInput{}, []string{"LiftMailSuppressionInput"}},
 	{audit.Export{}, []string{"AuditExport"}},
 	{file.File{}, []string{"File"}},
+	{register.Membership{}, []string{"Membership"}},
+	{register.Company{}, []string{"RegisteredCompany"}},
+	{register.Import{}, []string{"RegisterImport"}},
+	{register.Problem{}, []string{"RegisterImportProblem"}},
+	{register.ImportInput{}, []string{"ImportMembershipRegisterInput", "ImportBusinessRegisterInput"}},
+	{register.Filter{}, []string{"MembershipFilter"}},
+	{register.Order{}, []string{"MembershipOrder"}},
+	{register.ImportFilter{}, []string{"RegisterImportFilter"}},
+	{register.ProblemFilter{}, []string{"RegisterImportProblemFilter"}},
 	{mail.Event{}, []string{"MailEvent"}},
 	{page.Info{}, []string{"PageInfo"}},
 	{page.Count{}, []string{"Count"}},

@@ -26,6 +26,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
@@ -88,7 +89,7 @@ func newWorld(t testing.TB) *world {
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, log)
 	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
-	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendar.New(db, nil), Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Files: file.New(db), Log: log,
+	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendar.New(db, nil), Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Files: file.New(db), Registers: register.New(db, accounts, file.New(db)), Log: log,
 		Agreements:   agreement.New(db, accounts, partners, mailer, nil),
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}
 	if w.handler, err = New(w.Deps); err != nil {

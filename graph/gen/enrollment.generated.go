@@ -12971,6 +12971,10 @@ func (ec *executionContext) marshalNPostalAddress2githubᚗcomᚋchannelgraphᚋ
 	return ec._PostalAddress(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalNPrimaryContact2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐContact(ctx context.Context, sel ast.SelectionSet, v partner.Contact) graphql.Marshaler {
+	return ec._PrimaryContact(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalNPrimaryContact2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐContact(ctx context.Context, sel ast.SelectionSet, v *partner.Contact) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {

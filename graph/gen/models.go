@@ -17,6 +17,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 )
 
 // What writing a note gave.
@@ -277,6 +278,26 @@ type ExportAuditEventsPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ExportAuditEventsError `json:"userErrors"`
+}
+
+// What asking for an import gave.
+type ImportBusinessRegisterPayload struct {
+	// The import; null exactly when there are errors.
+	RegisterImport *register.Import `json:"registerImport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ImportBusinessRegisterError `json:"userErrors"`
+}
+
+// What asking for an import gave.
+type ImportMembershipRegisterPayload struct {
+	// The import; null exactly when there are errors.
+	RegisterImport *register.Import `json:"registerImport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ImportMembershipRegisterError `json:"userErrors"`
 }
 
 // What inviting a user gave.

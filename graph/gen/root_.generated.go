@@ -38,6 +38,7 @@ type ResolverRoot interface {
 	InvitationMail() InvitationMailResolver
 	MailEvent() MailEventResolver
 	MailMessage() MailMessageResolver
+	Membership() MembershipResolver
 	MembershipChoice() MembershipChoiceResolver
 	Mutation() MutationResolver
 	Operation() OperationResolver
@@ -52,6 +53,8 @@ type ResolverRoot interface {
 	PartnershipRequestLine() PartnershipRequestLineResolver
 	PersonalToken() PersonalTokenResolver
 	Query() QueryResolver
+	RegisterImport() RegisterImportResolver
+	RegisterImportProblem() RegisterImportProblemResolver
 	Session() SessionResolver
 	Subscription() SubscriptionResolver
 	Termination() TerminationResolver
@@ -113,6 +116,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEnrollmentOrder,
 		ec.unmarshalInputExportAuditEventsInput,
 		ec.unmarshalInputHolidayFilter,
+		ec.unmarshalInputImportBusinessRegisterInput,
+		ec.unmarshalInputImportMembershipRegisterInput,
 		ec.unmarshalInputInvitationFilter,
 		ec.unmarshalInputInvitationOrder,
 		ec.unmarshalInputInviteUserInput,
@@ -120,6 +125,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputLegalProfileInput,
 		ec.unmarshalInputLiftMailSuppressionInput,
 		ec.unmarshalInputMailMessageFilter,
+		ec.unmarshalInputMembershipFilter,
+		ec.unmarshalInputMembershipOrder,
 		ec.unmarshalInputOperationFilter,
 		ec.unmarshalInputPartnerFilter,
 		ec.unmarshalInputPartnerOrder,
@@ -132,6 +139,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputProveMembershipInput,
 		ec.unmarshalInputPublishAgreementInput,
 		ec.unmarshalInputRefuseTerminationInput,
+		ec.unmarshalInputRegisterImportFilter,
+		ec.unmarshalInputRegisterImportProblemFilter,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
 		ec.unmarshalInputReinstatePartnerInput,
@@ -4642,7 +4651,7 @@ extend type Mutation {
   ): ReinstatePartnerPayload! @access(permission: PARTNER_SUSPEND)
 
   """
-  Ends a partner's part in the programme for good. Its people keep their accounts and see what was.
+  Ends the part of an active or suspended partner in the programme for good. Its people keep their accounts and see what was.
   """
   closePartner(
     "Which partner, and why."
@@ -6260,6 +6269,463 @@ type Country {
   cultures: [String!]!
 }
 `, BuiltIn: false},
+	{Name: "../schema/register.graphqls", Input: `extend type Query {
+  "The membership register: whose programme ID is whose. For the operator."
+  memberships(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: MembershipFilter
+    "The ordering; by legal name without it. Cursors hold for one ordering only."
+    orderBy: MembershipOrder
+  ): MembershipConnection! @access(permission: REGISTER_MANAGE)
+
+  "What was brought into the registers, newest first. For the operator."
+  registerImports(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: RegisterImportFilter
+  ): RegisterImportConnection! @access(permission: REGISTER_MANAGE)
+
+  "A company as the business register knows it; null where it does not. For the operator's reviewers."
+  registeredCompany(
+    "The two letter code of the country."
+    country: String!
+    "The registration ID, in any spelling."
+    registrationId: String!
+  ): RegisteredCompany @access(permission: ENROLLMENT_REVIEW)
+}
+
+extend type Mutation {
+  """
+  Brings an uploaded CSV file into the membership register, as a whole or not at all; the operation does it.
+  The columns, by their names in the first line: ` + "`" + `user_name` + "`" + `, ` + "`" + `programme_id` + "`" + `, ` + "`" + `legal_name` + "`" + `, ` + "`" + `country` + "`" + `, and where
+  wanted ` + "`" + `password` + "`" + ` or ` + "`" + `password_hash` + "`" + ` (argon2id), ` + "`" + `active` + "`" + `, ` + "`" + `enrolled` + "`" + `, ` + "`" + `registration_id` + "`" + `, ` + "`" + `website` + "`" + `,
+  ` + "`" + `address_line1` + "`" + `, ` + "`" + `address_line2` + "`" + `, ` + "`" + `city` + "`" + `, ` + "`" + `postal_code` + "`" + `, ` + "`" + `state` + "`" + `, ` + "`" + `contact_first_name` + "`" + `, ` + "`" + `contact_last_name` + "`" + `,
+  ` + "`" + `contact_email` + "`" + `, ` + "`" + `contact_phone` + "`" + `. UTF-8, comma or semicolon, at most 100,000 lines. A new user name needs a
+  password or its hash in one of its lines; one that is known keeps its own without.
+  """
+  importMembershipRegister(
+    "Which file, and how."
+    input: ImportMembershipRegisterInput!
+  ): ImportMembershipRegisterPayload! @access(permission: REGISTER_MANAGE)
+
+  """
+  Brings an uploaded CSV file into the business register, as a whole or not at all; the operation does it. The
+  columns, by their names in the first line: ` + "`" + `country` + "`" + `, ` + "`" + `registration_id` + "`" + `, ` + "`" + `legal_name` + "`" + `, and where wanted ` + "`" + `status` + "`" + `
+  (` + "`" + `active` + "`" + ` or ` + "`" + `dissolved` + "`" + `), ` + "`" + `address_line1` + "`" + `, ` + "`" + `address_line2` + "`" + `, ` + "`" + `city` + "`" + `, ` + "`" + `postal_code` + "`" + `, ` + "`" + `state` + "`" + `. UTF-8, comma or
+  semicolon, at most 100,000 lines.
+  """
+  importBusinessRegister(
+    "Which file, and how."
+    input: ImportBusinessRegisterInput!
+  ): ImportBusinessRegisterPayload! @access(permission: REGISTER_MANAGE)
+}
+
+"A programme ID that a user name of the membership register stands for."
+type Membership implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The user name."
+  userName: String!
+  "The 7-digit programme ID."
+  programmeId: String!
+  "The legal name of the company."
+  legalName: String!
+  "The registration ID; null where the register does not know it."
+  registrationId: String
+  "The website; null where the register does not know it."
+  website: String
+  "The two letter code of the country of the legal business location."
+  country: String!
+  "Whether the programme ID may be used."
+  isActive: Boolean!
+  "Whether the company was verified before, so that it supplies only its support contact."
+  isEnrolled: Boolean!
+  "The legal address, as far as the register knows it."
+  address: PostalAddress!
+  "The primary contact, as far as the register knows it."
+  contact: PrimaryContact!
+  "The import that wrote it last; null where hidden."
+  import: RegisterImport
+  "When it was first imported."
+  createdAt: Time!
+  "When an import last changed it."
+  updatedAt: Time!
+}
+
+"One row of a list of memberships with its place."
+type MembershipEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Membership!
+}
+
+"One page of a list of memberships."
+type MembershipConnection {
+  "The page's rows with their places."
+  edges: [MembershipEdge!]!
+  "The page's rows without their places."
+  nodes: [Membership!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of memberships; conditions given together must all hold."
+input MembershipFilter {
+  "Only where the legal name, the user name or the programme ID begins so."
+  search: String
+  "Only of this country, by its two letter code."
+  country: String
+  "Only those that may be used, or only the others."
+  isActive: Boolean
+  "Only of companies that were verified before, or only the others."
+  isEnrolled: Boolean
+}
+
+"How a list of memberships is sorted."
+input MembershipOrder {
+  "What it is sorted by."
+  field: MembershipOrderField!
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"What a list of memberships is sorted by."
+enum MembershipOrderField {
+  "By legal name."
+  NAME
+  "By programme ID."
+  PROGRAMME_ID
+  "By when an import last changed it."
+  UPDATED_AT
+}
+
+"A company as an imported business register knows it."
+type RegisteredCompany {
+  "The two letter code of the country."
+  country: String!
+  "The registration ID as the register spells it."
+  registrationId: String!
+  "The legal name."
+  legalName: String!
+  "Whether the company is no more."
+  isDissolved: Boolean!
+  "The address, as far as the register knows it."
+  address: PostalAddress!
+  "When an import last changed it."
+  updatedAt: Time!
+}
+
+"Which register an import fills."
+enum RegisterKind {
+  "The membership register."
+  MEMBERSHIPS
+  "The business register."
+  COMPANIES
+}
+
+"What becomes of the entries that a file does not name."
+enum RegisterImportMode {
+  "They stay."
+  MERGE
+  "They are removed: of memberships all, of companies those of the countries that the file names."
+  REPLACE
+}
+
+"The state of an import."
+enum RegisterImportState {
+  "Waits to be done."
+  QUEUED
+  "Is being done."
+  RUNNING
+  "The file was checked and nothing is wrong with it; nothing was changed, as asked for."
+  CHECKED
+  "The register was changed."
+  APPLIED
+  "Something is wrong with the file; nothing was changed."
+  REFUSED
+  "Could not be done; its operation may be retried unless the file is gone."
+  FAILED
+  "Was called off."
+  CANCELLED
+}
+
+"One file brought into a register, or only checked. The file is removed when the import is over."
+type RegisterImport implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Which register."
+  kind: RegisterKind!
+  "What becomes of the entries that the file does not name."
+  mode: RegisterImportMode!
+  "Whether the file was only checked."
+  isDryRun: Boolean!
+  "What the file was called."
+  fileName: String!
+  "Where it stands."
+  state: RegisterImportState!
+  "The stable code of why it could not be done; null where it could."
+  failureCode: String
+  "How many lines of entries the file has; null until it was read."
+  lineCount: Int
+  "How many of them are ready to be written; passwords take their time."
+  linesDone: Int!
+  "How many entries were added, or would be."
+  addedCount: Int!
+  "How many entries changed, or would; a plain password counts as a new one."
+  changedCount: Int!
+  "How many entries stayed as they were, or would."
+  unchangedCount: Int!
+  "How many entries were removed, or would be."
+  removedCount: Int!
+  "How many things are wrong with the file."
+  problemCount: Int!
+  "What is wrong with the file, in its order: the first 1,000 things."
+  problems(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: RegisterImportProblemFilter
+  ): RegisterImportProblemConnection!
+  "The path from which the problems are downloaded as CSV with GET, by session or personal token; null where there are none."
+  reportUrl: String
+  "The newest work of doing it; null where hidden."
+  operation: Operation
+  "The person who asked for it; null where hidden."
+  requestedBy: User
+  "When it was asked for."
+  createdAt: Time!
+  "When it was over; null before that."
+  finishedAt: Time
+}
+
+"One row of a list of imports with its place."
+type RegisterImportEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: RegisterImport!
+}
+
+"One page of a list of imports."
+type RegisterImportConnection {
+  "The page's rows with their places."
+  edges: [RegisterImportEdge!]!
+  "The page's rows without their places."
+  nodes: [RegisterImport!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of imports."
+input RegisterImportFilter {
+  "Only into this register."
+  kind: RegisterKind
+}
+
+"One thing that is wrong with an imported file. It never tells a value, which might be a password."
+type RegisterImportProblem {
+  "The line of the file, counted from 1; null where it is the whole file."
+  line: Int
+  "The name of the column; null where it is the whole line."
+  column: String
+  "The stable code."
+  code: RegisterImportProblemCode!
+  "What is wrong, in the viewer's language."
+  message: String!
+}
+
+"The codes of what can be wrong with an imported file."
+enum RegisterImportProblemCode {
+  "From this line on the file is not UTF-8 text."
+  FILE_NOT_TEXT
+  "A quotation mark is missing or stands in the wrong place."
+  CSV_MALFORMED
+  "There are no lines of entries."
+  CSV_NO_LINES
+  "There are too many lines."
+  CSV_TOO_MANY_LINES
+  "A column that must be there is not."
+  COLUMN_MISSING
+  "A column is not known."
+  COLUMN_UNKNOWN
+  "A column stands there twice."
+  COLUMN_TWICE
+  "The line has more or fewer cells than the first one."
+  CELLS_DIFFER
+  "An earlier line has the same entry."
+  LINE_TWICE
+  "A new user name has no password."
+  PASSWORD_MISSING
+  "There are both a password and a hash."
+  PASSWORD_TWICE
+  "An earlier line gives the same user name another password."
+  PASSWORD_DIFFERS
+  "The hash is none of argon2id, or its work is out of bounds."
+  PASSWORD_HASH_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "A value holds characters that deceive or break."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "There is no such country."
+  COUNTRY_UNKNOWN
+  "The programme ID has not 7 digits."
+  PROGRAMME_ID_INVALID
+  "The registration ID holds neither letter nor digit."
+  REGISTRATION_ID_INVALID
+  "The status is neither active nor dissolved."
+  STATUS_INVALID
+  "The address cannot be one."
+  EMAIL_INVALID
+}
+
+"One row of a list of problems with its place."
+type RegisterImportProblemEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: RegisterImportProblem!
+}
+
+"One page of a list of problems."
+type RegisterImportProblemConnection {
+  "The page's rows with their places."
+  edges: [RegisterImportProblemEdge!]!
+  "The page's rows without their places."
+  nodes: [RegisterImportProblem!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of problems; conditions given together must all hold."
+input RegisterImportProblemFilter {
+  "Only with this code."
+  code: RegisterImportProblemCode
+  "Only in the column with this name."
+  column: String
+}
+
+"Which file fills the membership register, and how."
+input ImportMembershipRegisterInput {
+  "The id of a file that was uploaded for the purpose ` + "`" + `REGISTER_IMPORT` + "`" + `."
+  fileId: ID!
+  "What becomes of the entries that the file does not name; they stay without it."
+  mode: RegisterImportMode
+  "Only checks the file and tells what would be done; it can be imported afterwards."
+  dryRun: Boolean! = false
+  "1 to 128 characters; the same key again within 48 hours gives the first import instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for an import gave."
+type ImportMembershipRegisterPayload {
+  "The import; null exactly when there are errors."
+  registerImport: RegisterImport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ImportMembershipRegisterError!]!
+}
+
+"Which file fills the business register, and how."
+input ImportBusinessRegisterInput {
+  "The id of a file that was uploaded for the purpose ` + "`" + `REGISTER_IMPORT` + "`" + `."
+  fileId: ID!
+  "What becomes of the entries that the file does not name; they stay without it."
+  mode: RegisterImportMode
+  "Only checks the file and tells what would be done; it can be imported afterwards."
+  dryRun: Boolean! = false
+  "1 to 128 characters; the same key again within 48 hours gives the first import instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for an import gave."
+type ImportBusinessRegisterPayload {
+  "The import; null exactly when there are errors."
+  registerImport: RegisterImport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ImportBusinessRegisterError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why the membership register was not imported."
+type ImportMembershipRegisterError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ImportMembershipRegisterErrorCode!
+}
+
+"The codes of why the membership register was not imported."
+enum ImportMembershipRegisterErrorCode {
+  "The file belongs to another import."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The file is absent, of another organization or for another purpose."
+  NOT_FOUND
+}
+
+"Why the business register was not imported."
+type ImportBusinessRegisterError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ImportBusinessRegisterErrorCode!
+}
+
+"The codes of why the business register was not imported."
+enum ImportBusinessRegisterErrorCode {
+  "The file belongs to another import."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The file is absent, of another organization or for another purpose."
+  NOT_FOUND
+}
+`, BuiltIn: false},
 	{Name: "../schema/token.graphqls", Input: `extend type Viewer {
   "The personal tokens that the person minted, the newest first."
   personalTokens(
@@ -7623,6 +8089,54 @@ func (ec *executionContext) childFields_HolidayEdge(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type HolidayEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_ImportBusinessRegisterError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ImportBusinessRegisterError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ImportBusinessRegisterError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ImportBusinessRegisterError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportBusinessRegisterError", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportBusinessRegisterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "registerImport":
+		return ec.fieldContext_ImportBusinessRegisterPayload_registerImport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ImportBusinessRegisterPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportBusinessRegisterPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportBusinessRegisterPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportMembershipRegisterError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ImportMembershipRegisterError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ImportMembershipRegisterError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ImportMembershipRegisterError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportMembershipRegisterError", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportMembershipRegisterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "registerImport":
+		return ec.fieldContext_ImportMembershipRegisterPayload_registerImport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ImportMembershipRegisterPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportMembershipRegisterPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportMembershipRegisterPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Invitation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -7883,6 +8397,40 @@ func (ec *executionContext) childFields_MailMessageEdge(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type MailMessageEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_Membership(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Membership_id(ctx, field)
+	case "userName":
+		return ec.fieldContext_Membership_userName(ctx, field)
+	case "programmeId":
+		return ec.fieldContext_Membership_programmeId(ctx, field)
+	case "legalName":
+		return ec.fieldContext_Membership_legalName(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_Membership_registrationId(ctx, field)
+	case "website":
+		return ec.fieldContext_Membership_website(ctx, field)
+	case "country":
+		return ec.fieldContext_Membership_country(ctx, field)
+	case "isActive":
+		return ec.fieldContext_Membership_isActive(ctx, field)
+	case "isEnrolled":
+		return ec.fieldContext_Membership_isEnrolled(ctx, field)
+	case "address":
+		return ec.fieldContext_Membership_address(ctx, field)
+	case "contact":
+		return ec.fieldContext_Membership_contact(ctx, field)
+	case "import":
+		return ec.fieldContext_Membership_import(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Membership_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Membership_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Membership", field.Name)
+}
+
 func (ec *executionContext) childFields_MembershipChoice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "membershipId":
@@ -7903,6 +8451,30 @@ func (ec *executionContext) childFields_MembershipChoice(ctx context.Context, fi
 		return ec.fieldContext_MembershipChoice_isSelected(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MembershipChoice", field.Name)
+}
+
+func (ec *executionContext) childFields_MembershipConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_MembershipConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_MembershipConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_MembershipConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_MembershipConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MembershipConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_MembershipEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_MembershipEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_MembershipEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MembershipEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Operation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8473,6 +9045,114 @@ func (ec *executionContext) childFields_Region(ctx context.Context, field graphq
 	return nil, fmt.Errorf("no field named %q was found under type Region", field.Name)
 }
 
+func (ec *executionContext) childFields_RegisterImport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_RegisterImport_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_RegisterImport_kind(ctx, field)
+	case "mode":
+		return ec.fieldContext_RegisterImport_mode(ctx, field)
+	case "isDryRun":
+		return ec.fieldContext_RegisterImport_isDryRun(ctx, field)
+	case "fileName":
+		return ec.fieldContext_RegisterImport_fileName(ctx, field)
+	case "state":
+		return ec.fieldContext_RegisterImport_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_RegisterImport_failureCode(ctx, field)
+	case "lineCount":
+		return ec.fieldContext_RegisterImport_lineCount(ctx, field)
+	case "linesDone":
+		return ec.fieldContext_RegisterImport_linesDone(ctx, field)
+	case "addedCount":
+		return ec.fieldContext_RegisterImport_addedCount(ctx, field)
+	case "changedCount":
+		return ec.fieldContext_RegisterImport_changedCount(ctx, field)
+	case "unchangedCount":
+		return ec.fieldContext_RegisterImport_unchangedCount(ctx, field)
+	case "removedCount":
+		return ec.fieldContext_RegisterImport_removedCount(ctx, field)
+	case "problemCount":
+		return ec.fieldContext_RegisterImport_problemCount(ctx, field)
+	case "problems":
+		return ec.fieldContext_RegisterImport_problems(ctx, field)
+	case "reportUrl":
+		return ec.fieldContext_RegisterImport_reportUrl(ctx, field)
+	case "operation":
+		return ec.fieldContext_RegisterImport_operation(ctx, field)
+	case "requestedBy":
+		return ec.fieldContext_RegisterImport_requestedBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_RegisterImport_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_RegisterImport_finishedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImport", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_RegisterImportConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_RegisterImportConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_RegisterImportConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_RegisterImportConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RegisterImportEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_RegisterImportEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "line":
+		return ec.fieldContext_RegisterImportProblem_line(ctx, field)
+	case "column":
+		return ec.fieldContext_RegisterImportProblem_column(ctx, field)
+	case "code":
+		return ec.fieldContext_RegisterImportProblem_code(ctx, field)
+	case "message":
+		return ec.fieldContext_RegisterImportProblem_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportProblem", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportProblemConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_RegisterImportProblemConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_RegisterImportProblemConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_RegisterImportProblemConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_RegisterImportProblemConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportProblemConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisterImportProblemEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RegisterImportProblemEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_RegisterImportProblemEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisterImportProblemEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_RegisterPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -8497,6 +9177,24 @@ func (ec *executionContext) childFields_RegisterPartnerPayload(ctx context.Conte
 		return ec.fieldContext_RegisterPartnerPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RegisterPartnerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RegisteredCompany(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "country":
+		return ec.fieldContext_RegisteredCompany_country(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_RegisteredCompany_registrationId(ctx, field)
+	case "legalName":
+		return ec.fieldContext_RegisteredCompany_legalName(ctx, field)
+	case "isDissolved":
+		return ec.fieldContext_RegisteredCompany_isDissolved(ctx, field)
+	case "address":
+		return ec.fieldContext_RegisteredCompany_address(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_RegisteredCompany_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RegisteredCompany", field.Name)
 }
 
 func (ec *executionContext) childFields_ReinstatePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

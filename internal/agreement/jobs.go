@@ -6,6 +6,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
@@ -147,7 +148,8 @@ func (s *Service) announce(ctx context.Context, tx *database.Tx, run *outbox.Run
 	return run.Done(ctx, tx)
 }
 
-// ask mails the Global admins of a partner that a version waits for them.
+// ask mails the Global admins of a partner that a version waits for them, and
+// wakes the front ends that show its banner.
 func (s *Service) ask(ctx context.Context, tx *database.Tx, p *partner.Partner, a *Agreement, step Step, titled map[string]string) error {
 	us, err := s.accounts.Recipients(ctx, tx, p.OrganizationID, access.GlobalAdmin)
 	if err != nil {
@@ -160,6 +162,9 @@ func (s *Service) ask(ctx context.Context, tx *database.Tx, p *partner.Partner, 
 	}
 	if StateOf(p, tx.Now) == Overdue {
 		data["Overdue"], data["DaysLeft"] = "yes", "0"
+	}
+	if err := event.Record(ctx, tx, event.PartnerChanged, p.ID, p.ID, ""); err != nil {
+		return err
 	}
 	for _, u := range us {
 		data["Title"] = title(titled, u.Locale)

@@ -268,6 +268,7 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.invites.Scan)
 	workers.Add(r, a.invites.SendReminder)
 	workers.Add(r, a.joined.SendInvitation)
+	workers.Add(r, a.joined.TellStanding)
 	workers.Add(r, a.calendar.MovePromises)
 	workers.Add(r, a.files.Prune)
 	workers.Add(r, a.register.ImportRegister)
@@ -368,7 +369,7 @@ func (a *App) openDoors() error {
 	}
 	metrics := promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
 	d := web.Deps{
-		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, File: a.files, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
+		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, File: a.files, Register: a.register, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
 		BounceIntake: func(ctx context.Context, raw io.Reader) error {
 			_, _, err := a.mailer.Bounce(ctx, raw)
 			if errors.Is(err, mail.ErrNoReport) {
@@ -390,7 +391,7 @@ func (a *App) openDoors() error {
 	if err != nil {
 		return fmt.Errorf("the budgets: %w", err)
 	}
-	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Partners: a.partners, Enrollments: a.enrolled, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined,
+	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined,
 		Mailer: a.mailer, Audits: a.audits, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
 		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {

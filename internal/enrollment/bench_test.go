@@ -101,7 +101,7 @@ func fillQueue(tb testing.TB, db *database.DB, n int) access.Actor {
 // queueCases are pages that reviewers read.
 func queueCases() []queueCase {
 	provider := access.IndirectProvider
-	me, nobody, yes, italy, text, domain := AssignedToMe, AssignedToNo, true, "IT", "c", "W100000"
+	me, nobody, yes, italy, text, domain, most := AssignedToMe, AssignedToNo, true, "IT", "c", "W100000", "w1000"
 	review := []Status{InReview}
 	return []queueCase{
 		{"all", nil, Filter{}},
@@ -116,6 +116,7 @@ func queueCases() []queueCase {
 		{"kind", nil, Filter{Status: review, Kind: &provider}},
 		{"search", nil, Filter{Status: review, Search: &text}},
 		{"search by domain", nil, Filter{Search: &domain}},
+		{"search of many", nil, Filter{Search: &most}},
 		{"search by name", &Order{ByName, page.Asc}, Filter{Search: &text}},
 		{"by name", &Order{ByName, page.Asc}, Filter{Status: review}},
 		{"mine by name", &Order{ByName, page.Asc}, Filter{Assigned: &me}},

@@ -36,33 +36,27 @@ func (s *Service) UseRegister(l register.Lookup) { s.lookup = l }
 // transaction, about what the enrollment says then; where it says something
 // else by the time of the answer, it is asked again.
 func (s *Service) RunChecks(ctx context.Context, run *outbox.Run, a RunChecks) error {
+	var asked string
+	var found *register.Company
+	var unavailable bool
 	for !run.Finished() {
-		es, err := byIDs(ctx, s.db.Read(), access.System("enrollment").Scope(), []ident.ID{a.EnrollmentID})
-		if err != nil {
-			return err
-		}
-		e := es[a.EnrollmentID]
-		var found *register.Company
-		var unavailable bool
-		if e != nil && e.Status == InReview && !e.AlreadyEnrolled && formed(e.Country, e.Profile.RegistrationID) {
-			found, err = s.lookup(ctx, e.Country, e.Profile.RegistrationID)
-			switch {
-			case errors.Is(err, register.ErrNotCovered), err != nil && run.Job.Attempt >= lookupAttempts && ctx.Err() == nil:
-				found, unavailable = nil, true
-			case err != nil:
-				return err
-			}
-		}
-		err = s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
-			now, err := lock(ctx, tx, access.System("enrollment").Scope(), a.EnrollmentID)
+		var again *Enrollment
+		err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
+			again = nil
+			e, err := lock(ctx, tx, access.System("enrollment").Scope(), a.EnrollmentID)
 			if err != nil {
 				return err
 			}
-			if now != nil && now.Status == InReview {
-				if e == nil || e.Status != InReview || e.AlreadyEnrolled != now.AlreadyEnrolled || e.Profile.RegistrationID != now.Profile.RegistrationID {
-					return nil // asked about something else
+			if e != nil && e.Status == InReview {
+				checks, err := checksOf(ctx, tx, []ident.ID{e.ID})
+				if err != nil {
+					return err
 				}
-				if err := s.runChecks(ctx, tx, now, found, unavailable); err != nil {
+				if id := e.lookedUp(checks[e.ID]); id != "" && id != asked {
+					again = e
+					return nil
+				}
+				if err := s.runChecks(ctx, tx, e, checks[e.ID], found, unavailable); err != nil {
 					return err
 				}
 			}
@@ -71,23 +65,40 @@ func (s *Service) RunChecks(ctx context.Context, run *outbox.Run, a RunChecks) e
 		if err != nil {
 			return err
 		}
+		if again == nil {
+			continue
+		}
+		asked, unavailable = again.Profile.RegistrationID, false
+		found, err = s.lookup(ctx, again.Country, asked)
+		switch {
+		case errors.Is(err, register.ErrNotCovered), err != nil && run.Job.Attempt >= lookupAttempts && ctx.Err() == nil:
+			found, unavailable = nil, true
+		case err != nil:
+			return err
+		}
 	}
 	return nil
 }
 
-// runChecks makes the automatic part of the checks of a held enrollment that
-// run.
-func (s *Service) runChecks(ctx context.Context, tx *database.Tx, e *Enrollment, found *register.Company, unavailable bool) error {
-	all, err := checksOf(ctx, tx, []ident.ID{e.ID})
-	if err != nil {
-		return err
+// lookedUp is the registration ID that the automatic part of the checks looks
+// up, "" where it looks up nothing.
+func (e *Enrollment) lookedUp(checks []*Check) string {
+	if e.AlreadyEnrolled || !formed(e.Country, e.Profile.RegistrationID) ||
+		!slices.ContainsFunc(checks, func(c *Check) bool { return c.Kind == Business && c.Status == CheckRunning }) {
+		return ""
 	}
-	actor, any := access.System("enrollment"), false
-	for _, c := range all[e.ID] {
+	return e.Profile.RegistrationID
+}
+
+// runChecks makes the automatic part of those checks of a held enrollment that
+// run.
+func (s *Service) runChecks(ctx context.Context, tx *database.Tx, e *Enrollment, checks []*Check, found *register.Company, unavailable bool) error {
+	actor, ran := access.System("enrollment"), false
+	for _, c := range checks {
 		if c.Status != CheckRunning || !decidable(c.Kind) {
 			continue
 		}
-		any = true
+		ran = true
 		result := checkEmployment(e.Profile, e.TenantDomain)
 		if c.Kind == Business {
 			duplicate, err := s.duplicate(ctx, tx, e)
@@ -102,11 +113,6 @@ func (s *Service) runChecks(ctx context.Context, tx *database.Tx, e *Enrollment,
 		if result.passed {
 			c.Status, c.Awaits, c.DueAt = CheckPassed, Nobody, nil
 			n.Kind, n.UntilAt, act.Action = EntryCheckPassed, nil, "enrollment.check_passed"
-		} else if result.reason == DuplicateFound {
-			n.OperatorOnly = true // that others are there is not for the applicant to know
-			if err := s.note(ctx, tx, actor, e, Entry{Kind: EntryCheckOpen, Check: c.Kind, UntilAt: e.DueAt}); err != nil {
-				return err
-			}
 		}
 		if err := s.set(ctx, tx, e, *c); err != nil {
 			return err
@@ -118,7 +124,7 @@ func (s *Service) runChecks(ctx context.Context, tx *database.Tx, e *Enrollment,
 			return err
 		}
 	}
-	if !any {
+	if !ran {
 		return nil
 	}
 	return save(ctx, tx, e)

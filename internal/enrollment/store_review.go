@@ -24,11 +24,32 @@ const (
 	assignee    = "coalesce(enrollment.assignee_id, '')"
 )
 
-// startsWith is the condition that a column, stored folded and compared by
-// bytes, begins with text; unlike LIKE it is a range that both engines look up
-// in an index.
-func startsWith(column, text string) schema.QueryAppender {
-	return bun.SafeQuery("(? >= ? AND ? < ?)", bun.Ident(column), text, bun.Ident(column), text+"\U0010FFFF")
+// match is one way in which an enrollment can match a search: a column, stored
+// folded and compared by bytes, begins with a text. Unlike LIKE that is a
+// range, which both engines look up in an index.
+type match struct{ column, text string }
+
+func (m match) in(column string) schema.QueryAppender {
+	return bun.SafeQuery("("+column+" >= ? AND "+column+" < ?)", m.text, m.text+"\U0010FFFF")
+}
+
+// manyMatches is where it stops being cheaper to sort all that matches than to
+// read on in the order asked for until a page is full of matches.
+const manyMatches = 1000
+
+// ways are the conditions under which a search is answered. What is ordered by
+// the column itself comes in order; otherwise few matches are looked up and
+// sorted, and for many the order is read and the column hidden from the
+// planner, since SQLite does not know how many they are.
+func (m match) ways(order string) []schema.QueryAppender {
+	if m.column == order {
+		return []schema.QueryAppender{m.in(m.column)}
+	}
+	most := bun.SafeQuery("(SELECT count(*) FROM (SELECT 1 FROM enrollment WHERE ? LIMIT ?) AS matches)", m.in(m.column), manyMatches+1)
+	return []schema.QueryAppender{
+		bun.SafeQuery("(? AND ? <= ?)", m.in(m.column), most, manyMatches),
+		bun.SafeQuery("(? AND ? > ?)", m.in("coalesce("+m.column+", '')"), most, manyMatches),
+	}
 }
 
 // narrow applies a filter but for its statuses and its search.
@@ -88,15 +109,15 @@ func (f Filter) statuses() []Status {
 	return nil
 }
 
-// searches are the ways in which an enrollment can match a search, each of
-// which an index answers; nil without a search.
-func (f Filter) searches() []schema.QueryAppender {
+// searches are the conditions of a search in an order, of which an enrollment
+// meets one; nil without a search.
+func (f Filter) searches(order string) []schema.QueryAppender {
 	if f.Search == nil || strings.TrimSpace(*f.Search) == "" {
 		return nil
 	}
 	name := address.Fold(*f.Search)
-	out := []schema.QueryAppender{startsWith("enrollment.legal_name_folded", name),
-		startsWith("enrollment.tenant_domain", strings.ToLower(strings.TrimSpace(*f.Search)))}
+	out := match{"enrollment.legal_name_folded", name}.ways(order)
+	out = append(out, match{"enrollment.tenant_domain", strings.ToLower(strings.TrimSpace(*f.Search))}.ways(order)...)
 	if bare := address.FoldCompany(*f.Search); bare != name { // names are stored without their legal form, which people type
 		out = append(out, bun.SafeQuery("enrollment.legal_name_folded = ?", bare))
 	}
@@ -108,7 +129,7 @@ func (f Filter) searches() []schema.QueryAppender {
 // answers whatever the number of rows; what comes of it is merged into one
 // page. It is one statement all the same.
 func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter) (*page.Connection[*Enrollment], error) {
-	now, statuses, searches := db.Now(), f.statuses(), f.searches()
+	now, statuses, searches := db.Now(), f.statuses(), f.searches(pq.Order.Column)
 	arm := func(q *bun.SelectQuery, status, search int) *bun.SelectQuery {
 		if len(statuses) > 0 {
 			q = q.Where("enrollment.status = ?", statuses[status])

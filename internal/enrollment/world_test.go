@@ -419,3 +419,5 @@ func problems(err error) string {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+func secretString(s string) secret.String { return secret.String(s) }

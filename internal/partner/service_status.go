@@ -186,8 +186,8 @@ func (s *Service) Reinstate(ctx context.Context, actor access.Actor, in Reinstat
 	})
 }
 
-// Close ends a partner's part in the programme for good. Its people keep
-// their accounts and see what was. Errors as Suspend.
+// Close ends the part of an active or suspended partner in the programme for
+// good. Its people keep their accounts and see what was. Errors as Suspend.
 func (s *Service) Close(ctx context.Context, actor access.Actor, in CloseInput) (*Partner, error) {
 	if err := actor.Require(access.PermPartnerSuspend); err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ var transitions = map[Verb]struct {
 	VerbActivate:  {[]Status{Approved}, Active},
 	VerbSuspend:   {[]Status{Active}, Suspended},
 	VerbReinstate: {[]Status{Suspended}, Active},
-	VerbClose:     {[]Status{Approved, Active, Suspended}, Closed},
+	VerbClose:     {[]Status{Active, Suspended}, Closed},
 }
 
 // Next is the status that a verb leads to, and whether it may start in s.

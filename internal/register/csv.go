@@ -116,7 +116,7 @@ func (l *line) flag(column string, usual bool) bool {
 func (s sheet) read(content []byte, f *findings) []*line {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	if at := invalidUTF8(content); at >= 0 {
-		f.add(1+bytes.Count(content[:at], []byte("\n")), "", CodeNotUTF8)
+		f.add(1+bytes.Count(content[:at], []byte("\n")), "", CodeNotText)
 		return nil
 	}
 	r := csv.NewReader(bytes.NewReader(content))

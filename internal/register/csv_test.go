@@ -2,6 +2,7 @@ package register
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,9 @@ func problems(kind ImportKind, content string) string {
 	_, f := parse(kind, []byte(content))
 	var out []string
 	for _, p := range f.kept {
+		if !slices.Contains(ProblemCodes, p.Code) {
+			out = append(out, "an unlisted code:")
+		}
 		out = append(out, strings.TrimSpace(fmt.Sprintf("%d %s %s", p.Line, p.Column, p.Code)))
 	}
 	return strings.Join(out, ", ")
@@ -58,9 +62,9 @@ func TestBadFiles(t *testing.T) {
 		"line ends alone":           {"\n\r\n\n", "0  CSV_NO_LINES"},
 		"a header alone":            {head + "\n", "0  CSV_NO_LINES"},
 		"only empty lines":          {head + "\n,,,,\n", "0  CSV_NO_LINES"},
-		"UTF-16":                    {"\xff\xfeu\x00s\x00", "1  FILE_NOT_UTF8"},
-		"zero bytes":                {head + "\nan\x00na", "2  FILE_NOT_UTF8"},
-		"Latin-1":                   {head + "\n" + good + "Citt\xe0,x,1234568,R,IT\n", "3  FILE_NOT_UTF8"},
+		"UTF-16":                    {"\xff\xfeu\x00s\x00", "1  FILE_NOT_TEXT"},
+		"zero bytes":                {head + "\nan\x00na", "2  FILE_NOT_TEXT"},
+		"Latin-1":                   {head + "\n" + good + "Citt\xe0,x,1234568,R,IT\n", "3  FILE_NOT_TEXT"},
 		"no header":                 {good, "1 anna COLUMN_UNKNOWN, 1 Segreta 2026! COLUMN_UNKNOWN, 1 1234567 COLUMN_UNKNOWN, 1 Rossi COLUMN_UNKNOWN, 1 IT COLUMN_UNKNOWN, 1 user_name COLUMN_MISSING, 1 programme_id COLUMN_MISSING, 1 legal_name COLUMN_MISSING, 1 country COLUMN_MISSING"},
 		"an unknown column":         {head + ",pasword\n" + good, "1 pasword COLUMN_UNKNOWN"},
 		"a nameless column":         {head + ",\n" + good, "1  COLUMN_UNKNOWN"},

@@ -78,3 +78,9 @@ type Filter struct {
 type ImportFilter struct {
 	Kind *ImportKind
 }
+
+// ProblemFilter narrows a list of problems.
+type ProblemFilter struct {
+	Code   *string
+	Column *string
+}

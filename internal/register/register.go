@@ -13,12 +13,12 @@ package register
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/channelgraph/channelgraph/internal/address"
+	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/partner"
 )
@@ -160,11 +160,6 @@ type Import struct {
 	FinishedAt   *time.Time  `bun:"finished_at"`
 }
 
-// ReportName is what the file of an import's problems is called.
-func (i *Import) ReportName() string {
-	return strings.ToLower(string(i.Kind)) + "-problems-" + i.CreatedAt.UTC().Format("2006-01-02") + ".csv"
-}
-
 // Problem is one thing wrong with an imported file. It never holds a value of
 // the file, which might be a password.
 type Problem struct {
@@ -191,7 +186,7 @@ const (
 
 // Codes of what is wrong with a file or with an act on a register.
 const (
-	CodeNotUTF8          = "FILE_NOT_UTF8"
+	CodeNotText          = "FILE_NOT_TEXT"
 	CodeMalformed        = "CSV_MALFORMED"
 	CodeNoLines          = "CSV_NO_LINES"
 	CodeTooManyLines     = "CSV_TOO_MANY_LINES"
@@ -209,3 +204,11 @@ const (
 	CodeImportExpired    = "IMPORT_EXPIRED"
 	CodeRegisterModified = "REGISTER_CHANGED"
 )
+
+// ProblemCodes are the codes that a Problem may have.
+var ProblemCodes = []string{
+	CodeNotText, CodeMalformed, CodeNoLines, CodeTooManyLines, CodeColumnMissing, CodeColumnUnknown, CodeColumnTwice, CodeCells, CodeLineTwice,
+	CodePasswordMissing, CodePasswordTwice, CodePasswordDiffers, CodePasswordHash, fault.CodeRequired, fault.CodeTooLong, fault.CodeControlChars,
+	fault.CodeInvalid, partner.CodeCountryUnknown, partner.CodeProgrammeIDInvalid, partner.CodeRegistrationIDInvalid, partner.CodeStatusInvalid,
+	address.CodeEmailInvalid,
+}

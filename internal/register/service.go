@@ -317,34 +317,36 @@ func (s *Service) ListImports(ctx context.Context, actor access.Actor, args page
 
 // Problems is a page of what is wrong with the file of an import, in the order
 // of the file. Error: ROLE_REQUIRED.
-func (s *Service) Problems(ctx context.Context, actor access.Actor, id ident.ID, args page.Args) (*page.Connection[*Problem], error) {
+func (s *Service) Problems(ctx context.Context, actor access.Actor, id ident.ID, args page.Args, f ProblemFilter) (*page.Connection[*Problem], error) {
 	if err := actor.Require(access.PermRegisterManage); err != nil {
 		return nil, err
 	}
-	pq, err := args.Resolve(page.Order{Name: "LINE", Column: "problem.number", Sort: page.SortInt}, id)
+	pq, err := args.Resolve(page.Order{Name: "LINE", Column: "problem.number", Sort: page.SortInt}, []any{id, f})
 	if err != nil {
 		return nil, err
 	}
-	return listProblems(ctx, s.db, actor.Scope(), pq, id)
+	return listProblems(ctx, s.db, actor.Scope(), pq, id, f)
 }
 
 // Report writes what is wrong with the file of an import as CSV with the
-// columns line, column, code and message, the last in the actor's language. No
-// cell begins as a formula does. Errors: ROLE_REQUIRED, NOT_FOUND.
-func (s *Service) Report(ctx context.Context, actor access.Actor, id ident.ID, out io.Writer) error {
+// columns line, column, code and message, the last in the actor's language,
+// and gives the name of such a file. No cell begins as a formula does. Errors:
+// UNAUTHENTICATED, ROLE_REQUIRED, NOT_FOUND.
+func (s *Service) Report(ctx context.Context, actor access.Actor, id ident.ID, out io.Writer) (name string, err error) {
 	if err := actor.Require(access.PermRegisterManage); err != nil {
-		return err
+		return "", err
 	}
 	found, err := s.ImportsByIDs(ctx, actor, []ident.ID{id})
 	if err != nil {
-		return err
+		return "", err
 	}
-	if found[id] == nil {
-		return fault.NotFound("id")
+	i := found[id]
+	if i == nil {
+		return "", fault.NotFound("id")
 	}
 	problems, err := allProblems(ctx, s.db.Read(), actor.Scope(), id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	lines := [][]string{{"line", "column", "code", "message"}}
 	for _, p := range problems {
@@ -354,5 +356,5 @@ func (s *Service) Report(ctx context.Context, actor access.Actor, id ident.ID, o
 		}
 		lines = append(lines, []string{at, p.Column, p.Code, fault.Text(actor.Locale, p.Code, p.Params)})
 	}
-	return audit.WriteCSV(out, lines)
+	return strings.ToLower(string(i.Kind)) + "-problems-" + i.CreatedAt.UTC().Format("2006-01-02") + ".csv", audit.WriteCSV(out, lines)
 }

@@ -225,9 +225,16 @@ func listImports(ctx context.Context, db *database.DB, s access.Scope, pq page.Q
 	}), nil
 }
 
-func listProblems(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, id ident.ID) (*page.Connection[*Problem], error) {
+func listProblems(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, id ident.ID, f ProblemFilter) (*page.Connection[*Problem], error) {
 	base := func(model any) *bun.SelectQuery {
-		return db.Read().NewSelect().Model(model).Where("problem.import_id = ?", id).ApplyQueryBuilder(reach(s))
+		q := db.Read().NewSelect().Model(model).Where("problem.import_id = ?", id).ApplyQueryBuilder(reach(s))
+		if f.Code != nil {
+			q = q.Where("problem.code = ?", *f.Code)
+		}
+		if f.Column != nil {
+			q = q.Where("problem.column_name = ?", *f.Column)
+		}
+		return q
 	}
 	var rows []*Problem
 	if err := database.Keyset(base(&rows), pq, "problem.import_id").Scan(ctx); err != nil {

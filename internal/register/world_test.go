@@ -167,7 +167,7 @@ func (w *world) expect(i *Import, want string) {
 	w.t.Helper()
 	if got := told(i); got != want {
 		report := &strings.Builder{}
-		_ = w.Report(w.t.Context(), w.chief, i.ID, report)
+		_, _ = w.Report(w.t.Context(), w.chief, i.ID, report)
 		w.t.Errorf("the import is %s, want %s\n%s", got, want, report)
 	}
 }

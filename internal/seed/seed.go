@@ -16,13 +16,17 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
@@ -36,6 +40,12 @@ type Deps struct {
 	Partners     *partner.Service
 	Invitations  *invitation.Service
 	Partnerships *partnership.Service
+	Files        *file.Service
+	Registers    *register.Service
+	Enrollments  *enrollment.Service
+	Agreements   *agreement.Service
+	// Keys derive the links that the demo's people follow.
+	Keys *secret.Keys
 	// Advance moves the clock and handles what falls due.
 	Advance func(ctx context.Context, d time.Duration) error
 	// Bounce makes the newest mail to an address come back; nil without a
@@ -111,7 +121,16 @@ func Plan() *World {
 			w.Accounts = append(w.Accounts, Account{Organization: c.name, Kind: c.kind, Role: r, Email: local + "@" + c.domain, Password: secret.NewPassword().Reveal()})
 		}
 	}
+	for _, a := range applicants {
+		w.Accounts = append(w.Accounts, Account{Organization: a.name, Kind: access.IndirectReseller, Role: access.GlobalAdmin, Email: a.admin(), Password: secret.NewPassword().Reveal()})
+	}
 	return w
+}
+
+// password is a demo account's.
+func (w *World) password(email string) string {
+	i := slices.IndexFunc(w.Accounts, func(a Account) bool { return a.Email == email })
+	return w.Accounts[i].Password
 }
 
 // Found writes organizations, users and partners in one transaction.
@@ -138,6 +157,12 @@ func (w *World) Found(ctx context.Context, tx *database.Tx, d Deps) error {
 			w.users[a.Email] = u.ID
 		}
 	}
+	if err := w.foundApplicants(ctx, tx, d, actor); err != nil {
+		return err
+	}
+	if err := w.publish(ctx, tx, d); err != nil {
+		return err
+	}
 	_, err := d.Partners.AffiliateTx(ctx, tx, actor, w.partners["nordwind.example"], w.partners["nordwind-retail.example"])
 	return err
 }
@@ -158,7 +183,7 @@ func (w *World) foundCompany(ctx context.Context, tx *database.Tx, d Deps, actor
 		in.Status = &c.status
 	}
 	if !c.unsigned {
-		signed, version := tx.Now.Add(-24*time.Hour), "2026-01"
+		signed, version := tx.Now.Add(-24*time.Hour), agreementNumber
 		in.AgreementSignedAt, in.AgreementVersion = &signed, &version
 	}
 	if c.registration != "" {
@@ -181,12 +206,19 @@ func (w *World) as(ctx context.Context, d Deps, email string) (access.Actor, err
 	return access.Load(ctx, d.DB.Read(), access.Presence{UserID: w.users[email], SudoUntil: d.DB.Now().Add(time.Hour)})
 }
 
-// Live gives the world its past: five weeks of asking and answering.
+// Live gives the world its past: five weeks of asking, answering and
+// enrolling.
 func (w *World) Live(ctx context.Context, d Deps) error {
 	const nordwind = "global.admin@nordwind.example"
 	p := &past{w: w, d: d, ctx: ctx}
 	day := 24 * time.Hour
 
+	p.registers()
+	p.apply("adige-software.example") // straight through
+	p.settle()
+	p.approve("adige-software.example")
+	p.sign("adige-software.example")
+	p.submit("lumen-cloud.example") // nobody confirms: expires after reminders
 	p.authorize(nordwind, "global.admin@hofmann.example")
 	p.authorize(nordwind, "global.admin@atelier.example")
 	p.authorize("global.admin@rhinevalley.example", "global.admin@hofmann.example")
@@ -195,12 +227,34 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.withdrawAdminAccess("global.admin@atelier.example")
 	p.invite(nordwind, "titolare@studio-lombardi.example", "") // nobody answers: expires after reminders
 	p.advance(12 * day)
+	p.apply("vallone.example")
+	p.reject("vallone.example", enrollment.NotABusiness, "The register knows a property of this address, and no business.")
+	p.apply("tamsin-it.example")
+	p.reject("tamsin-it.example", enrollment.NameMismatch, "The certificate says Tamsin IT Limited.")
 	p.decline("global.admin@rhinevalley.example", "global.admin@kettering.example", "We already buy from another distributor in the United Kingdom.")
 	p.invite(nordwind, "vecchio.indirizzo@delta-impianti.example", "")
 	p.bounce("vecchio.indirizzo@delta-impianti.example")
-	p.advance(20 * day)
+	p.advance(13 * day)
+	p.apply("ostsee-daten.example") // nobody decides: the promise breaks
+	p.advance(4 * day)
+	p.apply("polder-systems.example")
+	p.apply("arlberg-netz.example")
+	p.settle()
+	p.ask("polder-systems.example", "The business register has your number under another name. Please send an extract, or the decision on the new name.",
+		enrollment.RegistrationExtract, enrollment.TaxDocument)
+	p.approve("arlberg-netz.example") // and does not sign
+	p.advance(3 * day)
+	p.appeal("tamsin-it.example", "We changed our name to Tamsin IT Services Ltd in March; Companies House has it on record.")
+	p.apply("puerto-digital.example") // the contact's domain is another one
+	p.submit("tallin-data.example")
+	p.answerLink("tallin-data.example", d.Enrollments.Disown)
+	p.submit("etna-cloud.example")
 	p.authorize(nordwind, "global.admin@kettering.example")
 	p.advance(2 * day)
+	p.submit("brenta-reti.example")
+	p.withdraw("brenta-reti.example")
+	p.draft("brenta-reti.example", func(c *enrollment.Corrections) { c.Legal.Address, c.Support = nil, nil })
+	p.move("adige-software.example", "Via Giambattista Trener 10", "Trento", "38121")
 	p.terminate("global.admin@hofmann.example", "rhinevalley.example", "We bundle our purchases with one provider.")
 	p.invite(nordwind, "acquisti@laguna-software.example", "Come d'accordo al telefono: se autorizzate la nostra partnership possiamo seguire insieme i vostri clienti.")
 	return p.err

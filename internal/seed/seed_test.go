@@ -10,14 +10,19 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/agreement"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
@@ -37,7 +42,11 @@ func deps(t *testing.T) Deps {
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, nil)
 	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, keys, accounts, invitation.Config{}, nil)
-	return Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations,
+	files := file.New(db)
+	registers := register.New(db, accounts, files)
+	enrollments := enrollment.New(db, accounts, partners, files, calendar.New(db, nil), registers, mailer, keys, enrollment.Config{}, nil)
+	return Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Files: files, Registers: registers, Enrollments: enrollments,
+		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Keys: keys,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080"),
 		Advance: func(_ context.Context, d time.Duration) error {
 			db.Clock().Advance(d)

@@ -13,7 +13,7 @@ import (
 // here and nowhere else (security decision D9).
 func takesBearer(path string) bool {
 	return path == "/graphql" || strings.HasPrefix(path, "/graphql/") || strings.HasPrefix(path, "/exports/") ||
-		path == "/files" || strings.HasPrefix(path, "/files/")
+		path == "/files" || strings.HasPrefix(path, "/files/") || strings.HasPrefix(path, "/register-imports/")
 }
 
 // bearer is the token of an Authorization header, "" where it is malformed;

@@ -30,6 +30,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
@@ -46,6 +47,9 @@ type Deps struct {
 	Audit *audit.Service
 	// File keeps uploads; nil mounts no route for them.
 	File *file.Service
+	// Register reports what was wrong with imports; nil mounts no route for
+	// that.
+	Register *register.Service
 	// PublicURL is the address that people use; https turns on Secure cookies
 	// and HSTS. Nothing is ever derived from the Host header.
 	PublicURL *url.URL
@@ -214,6 +218,9 @@ func (s *server) routes() {
 	if s.File != nil {
 		s.own("POST /files", file.MaxSize, true, s.uploadFile)
 		s.page("GET /files/{id}", s.downloadFile)
+	}
+	if s.Register != nil {
+		s.page("GET /register-imports/{id}/problems", s.importReport)
 	}
 	if s.GraphQL != nil {
 		s.mount("/graphql", s.GraphQL)
