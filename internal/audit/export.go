@@ -262,7 +262,7 @@ func (e *Export) add(ctx context.Context, tx *database.Tx, data []byte, rows int
 	}
 	parts := slices.Collect(slices.Chunk(data, chunkSize))
 	e.Chunks += len(parts)
-	res, err := tx.NewUpdate().Model(e).Column("rows_done", "bytes", "chunks", "cursor_at", "cursor_id", "finished_at", "expires_at").
+	res, err := tx.NewUpdate().Model(e).Column("rows_done", "rows_total", "bytes", "chunks", "cursor_at", "cursor_id", "finished_at", "expires_at").
 		WherePK().Where("chunks = ?", before).Where("finished_at IS NULL").Where("expires_at > ?", tx.Now).Exec(ctx)
 	if err != nil {
 		return err
