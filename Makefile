@@ -38,8 +38,14 @@ bench: ## the figures as ratios within one run, on SQLite and again on PostgreSQ
 	bash .ci/services.sh go test -run '^$$' -bench 'Page|Statements|ColdStart' -benchtime=1x -timeout 30m ./internal/... ./graph/...
 
 .PHONY: bench-jobs
-bench-jobs: ## the job figures beside raw Asynq, on PostgreSQL and Redis
-	bash .ci/services.sh go test -run '^$$' -bench 'Mixed|Drain|Latency' -benchtime=1x -timeout 30m ./workers
+bench-jobs: ## the job figures beside raw Asynq and River, on PostgreSQL and Redis
+	mkdir -p .cache/bin
+	GOFLAGS=-mod=readonly go -C .ci/peers build -o $(CURDIR)/.cache/bin/river-peer ./river
+	CHANNELGRAPH_TEST_RIVER=$(CURDIR)/.cache/bin/river-peer bash .ci/services.sh go test -run '^$$' -bench 'Mixed|Drain|Latency|River' -benchtime=1x -timeout 30m ./workers
+
+.PHONY: bench-api
+bench-api: ## the guard's cost, hostile documents beside small queries, 5,000 streams
+	go test -run '^$$' -bench 'GuardFitting|Hostile|Streams' -benchtime=1x -timeout 30m ./graph
 
 .PHONY: tools
 tools:

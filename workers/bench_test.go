@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -172,6 +175,42 @@ func BenchmarkMixed(b *testing.B) { benchRatio(b, false) }
 
 // BenchmarkDrain: all rows there before the start. Goal ≥ 0.40.
 func BenchmarkDrain(b *testing.B) { benchRatio(b, true) }
+
+// river has the peer's program handle n jobs in a database of its own, and
+// reads jobs a second.
+func river(b *testing.B, program string, n int) float64 {
+	b.Helper()
+	out, err := exec.CommandContext(b.Context(), program, dbtest.EmptyURL(b), strconv.Itoa(n), strconv.Itoa(benchProducers)).Output()
+	if err != nil {
+		b.Fatalf("river: %v", err)
+	}
+	rate, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return rate
+}
+
+// BenchmarkRiver: as BenchmarkMixed, against River on the same PostgreSQL.
+// Goal ≥ 1.0. make bench-jobs builds the peer from .ci/peers.
+func BenchmarkRiver(b *testing.B) {
+	benchNeeds(b)
+	program := os.Getenv("CHANNELGRAPH_TEST_RIVER")
+	if program == "" {
+		b.Fatal("the peer's program is needed in CHANNELGRAPH_TEST_RIVER: use make bench-jobs")
+	}
+	for b.Loop() {
+		var ratios, mine, peer []float64
+		for range benchRounds {
+			r, o := river(b, program, benchJobs), ours(b, benchJobs, false)
+			peer, mine, ratios = append(peer, r), append(mine, o), append(ratios, o/r)
+		}
+		b.ReportMetric(median(ratios), "ratio")
+		b.ReportMetric(median(mine), "jobs/s")
+		b.ReportMetric(median(peer), "river/s")
+		b.Logf("ratios %.2f", ratios)
+	}
+}
 
 // BenchmarkLatency: commit to handler on an idle system, in one process and
 // with the committing process apart from the worker. Goal p50 ≤ 25 ms and

@@ -13503,6 +13503,10 @@ func (ec *executionContext) unmarshalNSupportDetailsInput2githubᚗcomᚋchannel
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalNSupportProfile2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐSupport(ctx context.Context, sel ast.SelectionSet, v partner.Support) graphql.Marshaler {
+	return ec._SupportProfile(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalNSupportProfile2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐSupport(ctx context.Context, sel ast.SelectionSet, v *partner.Support) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {

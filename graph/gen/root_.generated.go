@@ -1402,6 +1402,11 @@ type AuditEvent implements Node {
   requestId: String
   "The network that the request came from, never the whole address; null for another organization's acts."
   ipPrefix: String
+  """
+  The personal token that acted for the person; null for the person itself and for another organization's
+  acts. ` + "`" + `node` + "`" + ` finds the token for who may see it.
+  """
+  tokenId: ID
 }
 
 "One row of a list of audit events with its place."
@@ -4710,6 +4715,12 @@ type PartnerProfile {
   organization: Organization
   "The registration ID of the company; null where none was given."
   registrationId: String
+  "The address of its legal business location."
+  address: PostalAddress!
+  "The person who answers for it."
+  contact: PrimaryContact!
+  "Where its customers find help."
+  support: SupportProfile!
   "The ISO 4217 code of its currency; it never changes."
   currency: String!
   "The version of the partner agreement that was signed; null without one."
@@ -7257,6 +7268,8 @@ func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field gr
 		return ec.fieldContext_AuditEvent_requestId(ctx, field)
 	case "ipPrefix":
 		return ec.fieldContext_AuditEvent_ipPrefix(ctx, field)
+	case "tokenId":
+		return ec.fieldContext_AuditEvent_tokenId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuditEvent", field.Name)
 }
@@ -8641,6 +8654,12 @@ func (ec *executionContext) childFields_PartnerProfile(ctx context.Context, fiel
 		return ec.fieldContext_PartnerProfile_organization(ctx, field)
 	case "registrationId":
 		return ec.fieldContext_PartnerProfile_registrationId(ctx, field)
+	case "address":
+		return ec.fieldContext_PartnerProfile_address(ctx, field)
+	case "contact":
+		return ec.fieldContext_PartnerProfile_contact(ctx, field)
+	case "support":
+		return ec.fieldContext_PartnerProfile_support(ctx, field)
 	case "currency":
 		return ec.fieldContext_PartnerProfile_currency(ctx, field)
 	case "agreementVersion":

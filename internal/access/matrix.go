@@ -149,6 +149,10 @@ var matrix = map[Permission][]grant{
 
 // Allowed is the matrix as a pure function.
 func Allowed(k Kind, r Role, p Permission) bool {
+	return granted(k, r, p) != turned(k, r, p)
+}
+
+func granted(k Kind, r Role, p Permission) bool {
 	for _, g := range matrix[p] {
 		if contains(g.kinds, k) && contains(g.roles, r) && contains(RolesOf(k), r) {
 			return true

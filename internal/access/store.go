@@ -38,11 +38,15 @@ func Load(ctx context.Context, idb bun.IDB, p Presence) (Actor, error) {
 		Roles          string
 		PartnerID      ident.ID
 	}
-	err := idb.NewSelect().TableExpr("user_account AS u").Join("JOIN organization AS o ON o.id = u.organization_id").
+	q := idb.NewSelect().TableExpr("user_account AS u").Join("JOIN organization AS o ON o.id = u.organization_id").
 		ColumnExpr("u.id, u.organization_id, o.kind, u.first_name, u.last_name, u.email, u.locale").
 		ColumnExpr("coalesce((SELECT string_agg(r.role, ',') FROM user_role AS r WHERE r.user_id = u.id), '') AS roles").
 		ColumnExpr("coalesce((SELECT p.id FROM partner AS p WHERE p.organization_id = o.id), '') AS partner_id").
-		Where("u.id = ?", p.UserID).Where("u.status = 'ACTIVE'").Scan(ctx, &row)
+		Where("u.id = ?", p.UserID)
+	if !without("Load: active users only") {
+		q = q.Where("u.status = 'ACTIVE'")
+	}
+	err := q.Scan(ctx, &row)
 	if database.IsNoRows(err) {
 		return Anonymous("en", p.IPPrefix), nil
 	}
@@ -70,22 +74,29 @@ type Filter = func(bun.QueryBuilder) bun.QueryBuilder
 
 // ByOrganization limits a query to rows where one of the columns names the
 // actor's organization.
-func (s Scope) ByOrganization(columns ...string) Filter { return s.by(s.organization, columns) }
+func (s Scope) ByOrganization(columns ...string) Filter {
+	return s.by("Scope.ByOrganization", s.organization, columns)
+}
 
 // ByPartner limits a query to rows where one of the columns names the actor's
 // partner profile.
-func (s Scope) ByPartner(columns ...string) Filter { return s.by(s.partner, columns) }
+func (s Scope) ByPartner(columns ...string) Filter {
+	return s.by("Scope.ByPartner", s.partner, columns)
+}
 
 // ByUser limits a query to rows where one of the columns names the user.
-func (s Scope) ByUser(columns ...string) Filter { return s.by(s.user, columns) }
+func (s Scope) ByUser(columns ...string) Filter { return s.by("Scope.ByUser", s.user, columns) }
 
-func (s Scope) by(id ident.ID, columns []string) Filter {
+func (s Scope) by(rule string, id ident.ID, columns []string) Filter {
 	return func(q bun.QueryBuilder) bun.QueryBuilder {
-		if s.all {
+		if s.all || without(rule) || id == "" && without("Scope: nobody") {
 			return q
 		}
 		if id == "" {
 			return q.Where("1 = 0")
+		}
+		if without("Scope: second column") {
+			columns = columns[:1]
 		}
 		return q.WhereGroup(" AND ", func(q bun.QueryBuilder) bun.QueryBuilder {
 			for _, c := range columns {
@@ -100,15 +111,25 @@ func (s Scope) by(id ident.ID, columns []string) Filter {
 // actor's own profile and those it has, or had, a partnership with.
 func (s Scope) Partners(alias string) Filter {
 	return func(q bun.QueryBuilder) bun.QueryBuilder {
-		if s.all {
+		if s.all || without("Scope.Partners") || s.partner == "" && without("Scope: nobody") {
 			return q
 		}
 		if s.partner == "" {
 			return q.Where("1 = 0")
 		}
+		own, provider, reseller := s.partner, s.partner, s.partner
+		if without("Scope.Partners: own") {
+			own = ""
+		}
+		if without("Scope.Partners: as provider") {
+			provider = ""
+		}
+		if without("Scope.Partners: as reseller") {
+			reseller = ""
+		}
 		return q.Where("(?0.id = ?1 OR EXISTS (SELECT 1 FROM partnership AS reach WHERE "+
-			"(reach.provider_id = ?1 AND reach.reseller_id = ?0.id) OR (reach.reseller_id = ?1 AND reach.provider_id = ?0.id)))",
-			bun.Ident(alias), s.partner)
+			"(reach.provider_id = ?2 AND reach.reseller_id = ?0.id) OR (reach.reseller_id = ?3 AND reach.provider_id = ?0.id)))",
+			bun.Ident(alias), own, provider, reseller)
 	}
 }
 

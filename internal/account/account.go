@@ -228,7 +228,7 @@ type linkKind struct {
 }
 
 var linkKinds = map[Purpose]linkKind{
-	PurposeSetup:  {"cgs", "/l/setup", 30 * time.Minute},
+	PurposeSetup:  {"cgf", "/l/setup", 30 * time.Minute},
 	PurposeInvite: {"cgu", "/l/join", 7 * 24 * time.Hour},
 	PurposeReset:  {"cgr", "/l/reset", 30 * time.Minute},
 }

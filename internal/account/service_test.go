@@ -27,7 +27,7 @@ func TestSetUp(t *testing.T) {
 	s := newService(t, cheap)
 	ctx := t.Context()
 	url, needed, err := s.SetupLink(ctx)
-	if err != nil || !needed || !strings.HasPrefix(url, "http://localhost:8080/l/setup#cgs_") {
+	if err != nil || !needed || !strings.HasPrefix(url, "http://localhost:8080/l/setup#cgf_") {
 		t.Fatalf("got %q %t %v", url, needed, err)
 	}
 	_, token, _ := strings.Cut(url, "#")
@@ -40,7 +40,7 @@ func TestSetUp(t *testing.T) {
 		FirstName: "Otto", LastName: "Weber", Password: "programme", Locale: "it"}
 	wantCode(t, s.SetUp(ctx, in), CodePasswordTooShort)
 	in.Password = good
-	for _, wrong := range []string{"", "cgs_x", "cgr_" + token[4:], token + "x"} {
+	for _, wrong := range []string{"", "cgf_x", "cgr_" + token[4:], token + "x"} {
 		bad := in
 		bad.Token = wrong
 		wantCode(t, s.SetUp(ctx, bad), fault.CodeNotFound)

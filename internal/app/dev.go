@@ -98,6 +98,7 @@ func (a *App) startDemo(ctx context.Context) (*seed.World, error) {
 		return nil, fmt.Errorf("--demo fills an empty database only, and the one in %s is in use: choose another --data", a.cfg.Data)
 	}
 	ctx = requestID(ctx, "demo")
+	defer hush(a.log)()
 	// The world has a past: its clock starts before now and ends at now.
 	a.clock.Advance(-seed.Past - a.clock.Offset())
 	world := seed.Plan()

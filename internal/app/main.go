@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -136,7 +138,7 @@ func logger(cfg *config.Config, w io.Writer) *slog.Logger {
 	if cfg.LogFormat == "json" {
 		h = slog.NewJSONHandler(w, o)
 	}
-	l := slog.New(requestHandler{Handler: h})
+	l := slog.New(requestHandler{Handler: h, hushed: new(atomic.Bool)})
 	slog.SetDefault(l)
 	return l
 }
@@ -147,6 +149,23 @@ type requestHandler struct {
 	slog.Handler
 	// has says that the logger itself names the request.
 	has bool
+	// hushed lets only warnings through.
+	hushed *atomic.Bool
+}
+
+// hush keeps a logger to warnings until the end is called: what the demo world
+// did in its past would bury the addresses and passwords that are printed.
+func hush(l *slog.Logger) (end func()) {
+	h, ok := l.Handler().(requestHandler)
+	if !ok {
+		return func() {}
+	}
+	h.hushed.Store(true)
+	return func() { h.hushed.Store(false) }
+}
+
+func (h requestHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.Handler.Enabled(ctx, level) && (level >= slog.LevelWarn || !h.hushed.Load())
 }
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
@@ -165,10 +184,10 @@ func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 
 func (h requestHandler) WithAttrs(a []slog.Attr) slog.Handler {
 	has := h.has || slices.ContainsFunc(a, func(a slog.Attr) bool { return a.Key == requestAttr })
-	return requestHandler{h.Handler.WithAttrs(a), has}
+	return requestHandler{h.Handler.WithAttrs(a), has, h.hushed}
 }
 func (h requestHandler) WithGroup(n string) slog.Handler {
-	return requestHandler{h.Handler.WithGroup(n), h.has}
+	return requestHandler{h.Handler.WithGroup(n), h.has, h.hushed}
 }
 
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, getenv func(string) string, out io.Writer) error {
@@ -178,6 +197,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, getenv fun
 	}
 	if getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(1 << 30)
+	}
+	for _, name := range config.Unknown(os.Environ()) {
+		log.Warn("no setting goes by this name; `channelgraph config` lists them", "name", name)
 	}
 	a, err := New(ctx, cfg, log)
 	if err != nil {

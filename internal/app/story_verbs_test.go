@@ -71,6 +71,9 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("until", 2, 2, false, (*story).doUntil)
 	add("capture", 2, 2, false, (*story).doCapture)
 	add("codeof", 1, 1, false, (*story).doCodeOf)
+	add("enroll", 2, -1, false, (*story).doEnroll)
+	add("moment", 2, 2, false, (*story).doMoment)
+	add("upload", 1, -1, false, (*story).doUpload)
 	add("long", 3, 4, false, doLong)
 	add("large", 2, 2, false, doLarge)
 	add("who", 1, 1, false, (*story).doWho)
@@ -818,14 +821,15 @@ func (s *story) doRows(ts *testscript.TestScript, _ bool, args []string) error {
 	defer func() { _ = db.Close() }()
 	var sum []string
 	for _, table := range []string{"organization", "user_account", "session", "capability_link", "throttle", "mail_message", "audit_event",
-		"partner", "invitation", "invitation_link", "partnership", "partnership_link", "termination", "idempotency"} {
+		"partner", "invitation", "invitation_link", "partnership", "partnership_link", "termination", "idempotency", "enrollment", "enrollment_start",
+		"enrollment_link", "enrollment_event", "file", "agreement_signature"} {
 		n, err := db.Read().NewSelect().Table(table).Count(ctx)
 		if err != nil {
 			return err
 		}
 		sum = append(sum, fmt.Sprintf("%s=%d", table, n))
 	}
-	for _, table := range []string{"user_account", "partner", "invitation", "partnership", "partnership_link", "termination"} {
+	for _, table := range []string{"user_account", "partner", "invitation", "partnership", "partnership_link", "termination", "enrollment"} {
 		var n int64
 		if err := db.Read().NewSelect().Table(table).ColumnExpr("coalesce(sum(version), 0)").Scan(ctx, &n); err != nil {
 			return err
@@ -874,7 +878,7 @@ func (s *story) doMany(ts *testscript.TestScript, _ bool, args []string) error {
 }
 
 var (
-	anID     = regexp.MustCompile(`\b(?:org|usr|ses|lnk|par|inv|plk|psh|trm|job|msg|aud)_[0-9a-z]{26}\b`)
+	anID     = regexp.MustCompile(`\b(?:org|usr|ses|lnk|par|inv|plk|psh|trm|job|msg|aud|enr|qst|agr|sig|fil|mbr)_[0-9a-z]{26}\b`)
 	aToken   = regexp.MustCompile(`cg[a-z]_[A-Za-z0-9_-]{30,}`)
 	aMoment  = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z`)
 	aRequest = regexp.MustCompile(`"(requestId|cursor|startCursor|endCursor)": "[^"]*"`)
@@ -1092,11 +1096,16 @@ func enough(n int, want, about string) error {
 
 var days = regexp.MustCompile(`(\d+)d`)
 
-func (s *story) doAdvance(_ *testscript.TestScript, _ bool, args []string) error {
-	by := days.ReplaceAllStringFunc(args[0], func(d string) string {
+// hours reads days as hours.
+func hours(span string) string {
+	return days.ReplaceAllStringFunc(span, func(d string) string {
 		n, _ := strconv.Atoi(strings.TrimSuffix(d, "d"))
 		return strconv.Itoa(24*n) + "h"
 	})
+}
+
+func (s *story) doAdvance(_ *testscript.TestScript, _ bool, args []string) error {
+	by := hours(args[0])
 	a, err := s.send(s.person("nobody"), http.MethodPost, "/dev/clock", strings.NewReader(fmt.Sprintf(`{"advance":%q}`, by)),
 		http.Header{"Content-Type": {"application/json"}})
 	if err != nil {

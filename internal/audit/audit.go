@@ -59,6 +59,9 @@ type Event struct {
 	Reason               string   `bun:"reason"`
 	RequestID            string   `bun:"request_id"`
 	IPPrefix             string   `bun:"ip_prefix"`
+	// TokenID is the personal token that acted for the person, "" for the
+	// person itself.
+	TokenID ident.ID `bun:"token_id"`
 }
 
 // Act is what a verb tells about itself; the rest comes from the actor and
@@ -79,7 +82,7 @@ func Record(ctx context.Context, tx *database.Tx, actor access.Actor, act Act) e
 		ID: ident.New(ident.Audit), At: tx.Now, ActorID: actor.UserID, ActorName: actor.Name, OrganizationID: actor.OrganizationID,
 		OnBehalfOfID: act.OnBehalfOfID, Action: act.Action, TargetID: act.TargetID, TargetOrganizationID: act.TargetOrganizationID,
 		Changed: act.Changed, Outcome: act.Outcome, Reason: act.Reason, RequestID: ident.Request(ctx), IPPrefix: actor.IPPrefix,
-		ActorKind: ActorUser,
+		ActorKind: ActorUser, TokenID: actor.TokenID,
 	}
 	switch {
 	case actor.IsSystem():

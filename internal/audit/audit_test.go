@@ -101,3 +101,43 @@ func TestOwnActs(t *testing.T) {
 		}
 	}
 }
+
+// Of an act through a personal token the list, the file and the seal tell
+// which token it was; events from before that was recorded keep their seals.
+func TestTheTokenThatActed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	mine, other := w.person(access.IndirectProvider, access.AdminAgent), w.person(access.IndirectReseller, access.GlobalAdmin)
+	program, err := access.Load(ctx, w.db.Read(), access.Presence{UserID: mine.UserID, TokenID: "tok_1", Scopes: access.Permissions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.act(mine, Act{Action: "by.person"})
+	w.act(program, Act{Action: "by.token", TargetOrganizationID: other.OrganizationID})
+	p, err := List(ctx, w.db, mine, page.Args{}, Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if es := p.Nodes(); len(es) != 2 || es[0].TokenID != "tok_1" || es[1].TokenID != "" {
+		t.Fatalf("%+v", es)
+	}
+	for _, e := range p.Nodes() {
+		if got := e.record(mine); got[len(got)-1] != string(e.TokenID) {
+			t.Errorf("%s: %q", e.Action, got)
+		}
+		if got := e.record(other); got[len(got)-1] != "" {
+			t.Errorf("%s tells another organization of a token: %q", e.Action, got)
+		}
+	}
+	w.db.Clock().Advance(settle)
+	if n, err := w.s.seal(ctx, true); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	for _, forged := range []string{"", "tok_2"} { // as an old event, or by another token
+		x := *p.Nodes()[0]
+		if x.TokenID = ident.ID(forged); x.digest() == p.Nodes()[0].digest() {
+			t.Errorf("an event by a token can be made one by %q", forged)
+		}
+	}
+}

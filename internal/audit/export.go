@@ -159,7 +159,7 @@ func lockExport(ctx context.Context, tx *database.Tx, id ident.ID) (*Export, err
 
 // header names the columns of a file of events.
 var header = []string{"id", "occurred_at", "actor_kind", "actor_id", "actor_name", "organization_id", "on_behalf_of_id", "action", "target_id",
-	"changed_fields", "outcome", "reason", "request_id", "ip_prefix"}
+	"changed_fields", "outcome", "reason", "request_id", "ip_prefix", "token_id"}
 
 // Own reports whether an event is of the actor's own organization, or the
 // actor the operator's. Of another's acts a reader learns what was done, not
@@ -172,14 +172,14 @@ func (e *Event) Own(actor access.Actor) bool {
 func (e *Event) record(actor access.Actor) []string {
 	shown := *e
 	if !e.Own(actor) {
-		shown.ActorID, shown.OrganizationID, shown.OnBehalfOfID, shown.RequestID, shown.IPPrefix = "", "", "", "", ""
+		shown.ActorID, shown.OrganizationID, shown.OnBehalfOfID, shown.RequestID, shown.IPPrefix, shown.TokenID = "", "", "", "", "", ""
 		if e.ActorKind == ActorUser {
 			shown.ActorName = ""
 		}
 	}
 	return []string{string(shown.ID), shown.At.UTC().Format("2006-01-02T15:04:05.000000Z"), string(shown.ActorKind), string(shown.ActorID), shown.ActorName,
 		string(shown.OrganizationID), string(shown.OnBehalfOfID), shown.Action, string(shown.TargetID), strings.Join(shown.Changed, " "),
-		string(shown.Outcome), shown.Reason, shown.RequestID, shown.IPPrefix}
+		string(shown.Outcome), shown.Reason, shown.RequestID, shown.IPPrefix, string(shown.TokenID)}
 }
 
 // WriteCSV writes lines as RFC 4180 has them. A cell that a spreadsheet would

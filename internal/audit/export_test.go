@@ -100,7 +100,7 @@ func TestExportHoldsWhatTheListShows(t *testing.T) {
 	shared := rows[9]
 	for i, name := range header {
 		switch name {
-		case "actor_id", "actor_name", "organization_id", "on_behalf_of_id", "request_id", "ip_prefix", "changed_fields":
+		case "actor_id", "actor_name", "organization_id", "on_behalf_of_id", "request_id", "ip_prefix", "token_id", "changed_fields":
 			if shared[i] != "" {
 				t.Errorf("%s of another's act is shown: %q", name, shared[i])
 			}

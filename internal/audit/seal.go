@@ -73,14 +73,19 @@ func micros(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
 // digest is the SHA-256, in hex, of an event's fields in this order: the
 // word below, id, at, actor id, actor kind, organization id, on behalf of id,
 // action, target id, target organization id, the number of changed fields and
-// each of them, outcome, reason, request id. The actor's name and network are
-// personal and stay out, so that erasing them leaves the chain whole.
+// each of them, outcome, reason, request id and, where a personal token acted,
+// its id: without one nothing stands there, so that events from before tokens
+// were recorded keep their digests. The actor's name and network are personal
+// and stay out, so that erasing them leaves the chain whole.
 func (e *Event) digest() string {
 	h := sha256.New()
 	field(h, "channelgraph audit event 1", string(e.ID), micros(e.At), string(e.ActorID), string(e.ActorKind), string(e.OrganizationID),
 		string(e.OnBehalfOfID), e.Action, string(e.TargetID), string(e.TargetOrganizationID), strconv.Itoa(len(e.Changed)))
 	field(h, e.Changed...)
 	field(h, string(e.Outcome), e.Reason, e.RequestID)
+	if e.TokenID != "" {
+		field(h, string(e.TokenID))
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -70,6 +70,7 @@ func TestTheFormOfTheChainIsKept(t *testing.T) {
 		"on behalf": func(e *Event) { e.OnBehalfOfID = "" }, "action": func(e *Event) { e.Action = "thing.undone" }, "target": func(e *Event) { e.TargetID = "" },
 		"target organization": func(e *Event) { e.TargetOrganizationID = "" }, "changed": func(e *Event) { e.Changed = []string{"ab"} },
 		"outcome": func(e *Event) { e.Outcome = Refused }, "reason": func(e *Event) { e.Reason = "" }, "request": func(e *Event) { e.RequestID = "" },
+		"token":  func(e *Event) { e.TokenID = "tok_1" },
 		"border": func(e *Event) { e.TargetID, e.TargetOrganizationID = "inv_1o", "rg_3" },
 	} {
 		x := *e

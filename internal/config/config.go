@@ -303,6 +303,22 @@ func Known(name string) bool {
 	return slices.ContainsFunc(fields, func(f field) bool { return f.name == name })
 }
 
+// Unknown names the variables of an environment that look like settings and
+// are none: most are misspelled. Those that the Compose file and the tests
+// read for themselves do not count.
+func Unknown(environ []string) []string {
+	var out []string
+	for _, line := range environ {
+		full, _, _ := strings.Cut(line, "=")
+		name, ours := strings.CutPrefix(full, Prefix)
+		if ours && !Known(name) && !strings.HasPrefix(name, "TEST_") && !slices.Contains([]string{"PORT", "VERSION", "PG_BIN", "REDIS_SERVER"}, name) {
+			out = append(out, full)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Settings lists every setting with its present value; secrets are masked.
 func Settings(getenv func(string) string, overrides map[string]string) []Setting {
 	out := make([]Setting, 0, len(fields))

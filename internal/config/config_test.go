@@ -66,6 +66,14 @@ func TestFlagsWin(t *testing.T) {
 	}
 }
 
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	got := Unknown([]string{"CHANNELGRAPH_SMPT_URL=smtp://x", "CHANNELGRAPH_ADDR=:80", "CHANNELGRAPH_TEST_REDIS=", "CHANNELGRAPH_PORT=1", "HOME=/", "CHANNELGRAPH_", "CHANNELGRAPH_ADRR"})
+	if want := "CHANNELGRAPH_ CHANNELGRAPH_ADRR CHANNELGRAPH_SMPT_URL"; strings.Join(got, " ") != want {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestLoadNamesEverySettingThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	bad := []string{

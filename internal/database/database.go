@@ -104,6 +104,14 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 			return err
 		}
 	}
+	// Private from the beginning: SQLite gives its side files the same mode.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
 	db.dialect = SQLite
 	sync := "FULL"
 	if o.Unsafe {
@@ -128,7 +136,6 @@ func (db *DB) openSQLite(ctx context.Context, path string, o Options) error {
 		}
 		return bun.NewDB(c, sqlitedialect.New()).WithQueryHook((*counter)(db)), nil
 	}
-	var err error
 	if db.write, err = open(1, url.Values{"_txlock": {"immediate"}}); err != nil {
 		return err
 	}

@@ -154,7 +154,8 @@ func TestInTxRepeatsAfterADeadlock(t *testing.T) {
 			t.Errorf("%s = %q: an effect is missing or doubled", k, v)
 		}
 	}
-	if db.Dialect() == database.Postgres && tries[0]+tries[1] != 3 {
+	// The victim may take its first row again before the other one wakes up.
+	if db.Dialect() == database.Postgres && tries[0]+tries[1] < 3 {
 		t.Errorf("%v tries: no deadlock was repeated", tries)
 	}
 }

@@ -31,6 +31,7 @@ type Service struct {
 	due         func(ctx context.Context, tx *database.Tx, version string) (*time.Time, error)
 	onActive    []hook
 	onSuspended []hook
+	onRenamed   []hook
 }
 
 // New makes the service.

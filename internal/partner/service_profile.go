@@ -43,6 +43,12 @@ func (s *Service) AdmitTx(ctx context.Context, tx *database.Tx, actor access.Act
 	return p, audit.Record(ctx, tx, actor, audit.Act{Action: "partner.admitted", TargetID: p.ID, TargetOrganizationID: org.ID})
 }
 
+// OnRenamed registers what happens when a partner's legal name changes, for
+// concepts that sort by it; it runs in the transaction of the change.
+func (s *Service) OnRenamed(fn func(ctx context.Context, tx *database.Tx, p *Partner) error) {
+	s.onRenamed = append(s.onRenamed, fn)
+}
+
 // UpdateProfileTx replaces the verified profile of a partner, in the
 // transaction that approves the change. Errors: NOT_FOUND, DUPLICATE.
 func (s *Service) UpdateProfileTx(ctx context.Context, tx *database.Tx, actor access.Actor, id ident.ID, f Profile) (*Partner, error) {
@@ -53,13 +59,20 @@ func (s *Service) UpdateProfileTx(ctx context.Context, tx *database.Tx, actor ac
 	if p == nil {
 		return nil, fault.NotFound("partnerId")
 	}
-	changed := difference(p.Profile(), f)
+	changed, name := difference(p.Profile(), f), p.LegalNameFolded
 	p.take(f)
 	if err := s.free(ctx, tx, p); err != nil {
 		return nil, err
 	}
 	if err := saveProfile(ctx, tx, p); err != nil {
 		return nil, err
+	}
+	if p.LegalNameFolded != name {
+		for _, fn := range s.onRenamed {
+			if err := fn(ctx, tx, p); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return p, audit.Record(ctx, tx, actor, audit.Act{Action: "partner.profile_changed", TargetID: p.ID, TargetOrganizationID: p.OrganizationID, Changed: changed})
 }

@@ -3,6 +3,7 @@ package partnership
 import (
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -54,9 +55,16 @@ func compose(locale, company, name string, link *Link) *Draft {
 	return d
 }
 
-// take replaces subject and text by the person's own and notes problems.
-func (d *Draft) take(in DraftInput) {
+// take replaces subject and text by the person's own and notes problems; a
+// link that leads nowhere now is one whoever wrote the text.
+func (d *Draft) take(in DraftInput, now time.Time) {
 	var p fault.Problems
+	switch d.Link.StateAt(now) {
+	case LinkPaused:
+		p.Add("text", CodeLinkPaused)
+	case LinkExpired:
+		p.Add("text", CodeLinkExpired)
+	}
 	if in.Subject != nil {
 		s, err := address.Line(*in.Subject, maxSubject)
 		_ = p.Merge("subject", err)

@@ -131,13 +131,15 @@ func TestHasAdminAccess(t *testing.T) {
 	}
 }
 
+var epoch = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+
 const linkURL = "https://partners.example/l/partnership#cgl_01h455vb4pex5vsknk084sn02qAbCdEfGhIjKlMnOpQrSt_w"
 
 // What a person sends from its own mail program, in both languages.
 func TestDraftGolden(t *testing.T) {
 	t.Parallel()
 	for _, locale := range Locales {
-		d := compose(locale, "Nordwind & Söhne, \"Distribuzione\" 100% + S.p.A.", "Gina Persson", &Link{URL: linkURL})
+		d := compose(locale, "Nordwind & Söhne, \"Distribuzione\" 100% + S.p.A.", "Gina Persson", &Link{URL: linkURL, ExpiresAt: epoch.Add(LinkLife)})
 		got := "Subject: " + d.Subject + "\n\n" + d.Text + "\n\n--- clipboard\n" + d.ClipboardText + "\n\n--- mailto\n" + *d.MailtoURL + "\n"
 		path := filepath.Join("testdata", "draft."+locale+".txt")
 		if *update {
@@ -193,8 +195,8 @@ func TestTexts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := compose("en", "Nordwind", "Gina", &Link{URL: linkURL})
-			d.take(DraftInput{Text: &c.text})
+			d := compose("en", "Nordwind", "Gina", &Link{URL: linkURL, ExpiresAt: epoch.Add(LinkLife)})
+			d.take(DraftInput{Text: &c.text}, epoch)
 			got := ""
 			for _, p := range d.Problems {
 				got += p.Code
@@ -224,8 +226,8 @@ func TestDraftSubject(t *testing.T) {
 		"Let us work together": "", " two  spaces ": "", "": "REQUIRED", "  ": "REQUIRED", "a\r\nBcc: x@evil.example": "CONTROL_CHARACTERS",
 		strings.Repeat("s", maxSubject): "", strings.Repeat("s", maxSubject+1): "TOO_LONG",
 	} {
-		d := compose("en", "Nordwind", "Gina", &Link{URL: linkURL})
-		d.take(DraftInput{Subject: &subject})
+		d := compose("en", "Nordwind", "Gina", &Link{URL: linkURL, ExpiresAt: epoch.Add(LinkLife)})
+		d.take(DraftInput{Subject: &subject}, epoch)
 		got := ""
 		for _, p := range d.Problems {
 			got += p.Code
@@ -234,10 +236,17 @@ func TestDraftSubject(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", subject, got, want)
 		}
 	}
-	d := compose("en", "Nordwind", "Gina", &Link{URL: linkURL})
-	d.take(DraftInput{Subject: ptr(""), Text: ptr("no link")})
+	d := compose("en", "Nordwind", "Gina", &Link{URL: linkURL, ExpiresAt: epoch.Add(LinkLife)})
+	d.take(DraftInput{Subject: ptr(""), Text: ptr("no link")}, epoch)
 	if len(d.Problems) != 2 {
 		t.Errorf("problems come together: %+v", d.Problems)
+	}
+	for want, l := range map[string]Link{CodeLinkPaused: {URL: linkURL, ExpiresAt: epoch.Add(LinkLife), PausedAt: &epoch}, CodeLinkExpired: {URL: linkURL, ExpiresAt: epoch}} {
+		d := compose("en", "Nordwind", "Gina", &l)
+		d.take(DraftInput{}, epoch)
+		if len(d.Problems) != 1 || d.Problems[0].Code != want || d.MailtoURL != nil {
+			t.Errorf("%s: %+v", want, d.Problems)
+		}
 	}
 }
 

@@ -58,6 +58,7 @@ func New(db *database.DB, accounts *account.Service, partners *partner.Service, 
 	})
 	partners.OnActive(s.partnerActive)
 	partners.OnSuspended(s.partnerHalted)
+	partners.OnRenamed(renamed)
 	return s
 }
 
@@ -212,7 +213,7 @@ func (s *Service) Draft(ctx context.Context, actor access.Actor, in DraftInput) 
 			return err
 		}
 		out = compose(localeOf(in.Locale, actor), provider.LegalName, actor.Name, l)
-		out.take(in)
+		out.take(in, tx.Now)
 		return nil
 	})
 	return out, err

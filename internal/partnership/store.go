@@ -12,6 +12,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/partner"
 )
 
 func reach(s access.Scope) access.Filter {
@@ -245,4 +246,16 @@ func listTerminations(ctx context.Context, db *database.DB, s access.Scope, pq p
 	return page.Build(pq, rows, func(t *Termination) (any, ident.ID) { return t.CreatedAt, t.ID }, func(ctx context.Context) (int, error) {
 		return database.CountCapped(ctx, db.Read(), base((*Termination)(nil)))
 	}), nil
+}
+
+// renamed lets the lists sort a partner under its new name.
+func renamed(ctx context.Context, tx *database.Tx, p *partner.Partner) error {
+	for _, side := range []string{"provider", "reseller"} {
+		_, err := tx.NewUpdate().Model((*Partnership)(nil)).Set("? = ?", bun.Ident(side+"_name_folded"), p.LegalNameFolded).
+			Where("? = ?", bun.Ident(side+"_id"), p.ID).Exec(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -166,8 +166,8 @@ func TestGETOnlyLooks(t *testing.T) {
 	b.post("/l/partnership/preview", "code", code).is(200)
 	b.post("/l/reset/preview", "code", "cgr_x").is(200)
 	b.post("/l/join/preview", "code", "cgu_x").is(200)
-	b.post("/l/setup/preview", "code", "cgs_x").is(200)
-	b.json("/auth/link-preview", `{"token":"cgs_x"}`).is(200)
+	b.post("/l/setup/preview", "code", "cgf_x").is(200)
+	b.json("/auth/link-preview", `{"token":"cgf_x"}`).is(200)
 	if after := w.counts(); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("looking changed something:\n%v\n%v", before, after)
 	}
