@@ -16,7 +16,10 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/region"
 	"github.com/channelgraph/channelgraph/internal/sla"
 )
@@ -197,8 +200,8 @@ type Request struct {
 	// at last.
 	TargetAt *time.Time `bun:"target_at"`
 	DueAt    *time.Time `bun:"due_at"`
-	// QueueAt is what the queue is ordered by: DueAt, and far off while the
-	// operator has nothing to do.
+	// QueueAt is what the queue is ordered by: DueAt, far off while the
+	// provider has to act, and farther where nobody has.
 	QueueAt time.Time `bun:"queue_at"`
 	// Steps counts the steps of the promise that were taken; NextActionAt is
 	// the moment of the next one, nil while the clock stands.
@@ -255,7 +258,8 @@ var steps = []struct {
 	after   time.Duration
 }{{50, Target / 2}, {80, Target * 4 / 5}, {100, Target}, {0, Due}}
 
-// far is where the queue keeps what the operator has nothing to do with now.
+// far is how far off the queue keeps what the provider has to answer first; it
+// keeps what is closed at twice that.
 const far = 100 * 365 * sla.Day
 
 // running reports whether the clock runs.
@@ -279,6 +283,9 @@ func (r *Request) keep(c *sla.Calendar, now time.Time) bool {
 		r.TargetAt, r.DueAt = r.date(c, r.Clock.Target, now), r.date(c, r.Clock.Due, now)
 	}
 	r.NextActionAt, r.QueueAt = nil, now.Add(far)
+	if r.Clock.Ended {
+		r.QueueAt = r.QueueAt.Add(far)
+	}
 	if r.running() {
 		if r.Steps < len(steps) {
 			r.NextActionAt = r.date(c, steps[r.Steps].after, now)
@@ -313,11 +320,14 @@ func (r *Request) close(c *sla.Calendar, now time.Time, met bool) {
 		return
 	}
 	r.Outcome, r.Worked = r.Clock.State(c, now), r.Clock.Spent(c, now)
-	zone := c.Location
-	if zone == nil {
-		zone = time.UTC
+	r.Month = now.In(zoneOf(c)).Format("2006-01")
+}
+
+func zoneOf(c *sla.Calendar) *time.Location {
+	if c.Location == nil {
+		return time.UTC
 	}
-	r.Month = now.In(zone).Format("2006-01")
+	return c.Location
 }
 
 // look fills the promise in as it stands at now.
@@ -334,6 +344,21 @@ func (r *Request) look(c *sla.Calendar, now time.Time) {
 		p.State = &state
 	}
 	r.Promise = p
+}
+
+// ownHouse reports whether somebody belongs to the provider: to its
+// organization, or by an address under the domain of its work account or of
+// its contact.
+func ownHouse(p *partner.Partner, who access.Actor) bool {
+	house := func(email string) string {
+		a, err := address.Parse(email)
+		if err != nil {
+			return ""
+		}
+		return address.Registrable(a.Domain)
+	}
+	own := house(who.Email)
+	return who.OrganizationID == p.OrganizationID || own != "" && (own == p.RegistrableDomain || own == house(p.Contact.Email))
 }
 
 // Question is what a reviewer asked the provider, and the answer.

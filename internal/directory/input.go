@@ -24,6 +24,8 @@ const (
 	CodeOpen = "PROFILE_UPDATE_OPEN"
 	// CodeNotActive says that the provider does not take part in the programme.
 	CodeNotActive = "PROVIDER_NOT_ACTIVE"
+	// CodeOwnOrganization says that the reviewer belongs to the provider.
+	CodeOwnOrganization = "OWN_ORGANIZATION"
 	// CodeUnchanged says that nothing would change.
 	CodeUnchanged = "UNCHANGED"
 	// CodeCountryOfRegion says that the provider works in another region.

@@ -78,6 +78,9 @@ func (s *Service) Publish(ctx context.Context, run *outbox.Run, a Publish) error
 		if r == nil {
 			return fault.GiveUp(fault.CodeNotFound, nil)
 		}
+		if err := s.due(ctx, tx, cal, r); err != nil {
+			return err
+		}
 		if r.pass(VerbPublish) == nil {
 			if err := s.publish(ctx, tx, cal, r); err != nil {
 				return fmt.Errorf("publishing %s: %w", r.ID, err)
@@ -103,7 +106,7 @@ func (s *Service) publish(ctx context.Context, tx *database.Tx, cal *sla.Calenda
 			continue
 		}
 		at, _ := region.Find(c.After.Country)
-		loc := &Location{ID: c.LocationID, PartnerID: r.PartnerID, CompanyName: c.After.CompanyName, NameFolded: address.FoldCompany(c.After.CompanyName),
+		loc := &Location{ID: c.LocationID, PartnerID: r.PartnerID, CompanyName: c.After.CompanyName, NameFolded: address.Fold(c.After.CompanyName),
 			Country: c.After.Country, Region: at.Region, TargetURL: c.After.TargetURL, LogoID: c.After.LogoID, Visible: l.Visible(), CreatedAt: tx.Now, UpdatedAt: tx.Now}
 		if c.Before == nil {
 			added = append(added, loc)
@@ -167,7 +170,7 @@ func (s *Service) Look(ctx context.Context, run *outbox.Run, a Look) error {
 		if err != nil {
 			return err
 		}
-		if r != nil && r.running() {
+		if r != nil {
 			if err := s.due(ctx, tx, cal, r); err != nil {
 				return err
 			}
@@ -176,8 +179,12 @@ func (s *Service) Look(ctx context.Context, run *outbox.Run, a Look) error {
 	})
 }
 
-// due takes the steps that the clock has reached by now.
+// due takes the steps that a held request's clock has reached by now; while it
+// stands there are none.
 func (s *Service) due(ctx context.Context, tx *database.Tx, cal *sla.Calendar, r *Request) error {
+	if !r.running() || r.NextActionAt == nil || r.NextActionAt.After(tx.Now) {
+		return nil
+	}
 	spent := r.Clock.Spent(cal, tx.Now)
 	var lines []Entry
 	for r.Steps < len(steps) && steps[r.Steps].after <= spent {
@@ -201,9 +208,6 @@ func (s *Service) due(ctx context.Context, tx *database.Tx, cal *sla.Calendar, r
 		if err := s.tellReviewers(ctx, tx, r, templateWarning, map[string]string{"Percent": percent}, false); err != nil {
 			return err
 		}
-	}
-	if len(lines) == 0 && r.NextActionAt != nil && r.NextActionAt.After(tx.Now) {
-		return nil // a timer of before the calendar changed
 	}
 	var act audit.Act
 	if n := len(lines); n > 0 && lines[n-1].Kind == EntryBreached {
@@ -252,7 +256,7 @@ func (s *Service) Notice(ctx context.Context, run *outbox.Run, a Notice) error {
 	return s.mailer.Deliver(ctx, a.MessageID, mail.Hooks{
 		Wanted: func(ctx context.Context) (bool, error) {
 			rs, err := byIDs(ctx, s.db.Read(), access.System("directory").Scope(), []ident.ID{a.ProfileUpdateID})
-			return err == nil && len(rs) == 1 && rs[0].stage() == a.Stage, err
+			return err == nil && len(rs) == 1 && rs[0].Status.Open() && rs[0].stage() == a.Stage, err
 		},
 		Settle: func(ctx context.Context, tx *database.Tx, _ *mail.Message, o mail.Outcome) error {
 			if !o.State.Final() {

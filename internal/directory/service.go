@@ -43,6 +43,7 @@ func New(db *database.DB, accounts *account.Service, partners *partner.Service, 
 	calendars.OnChange("profile_update", s.movePromises, countRunning)
 	partners.OnActive(s.follow)
 	partners.OnSuspended(s.follow)
+	partners.OnClosed(s.leave)
 	audits.Offer(audit.Table{Kind: ReportExport, Permission: access.PermProfileUpdateReview, Write: s.reportTable})
 	return s
 }
@@ -141,7 +142,10 @@ func (s *Service) SetListing(ctx context.Context, actor access.Actor, in SetList
 		if out.Listed == in.Listed {
 			return nil
 		}
-		first := out.Version == 0
+		first, err := untouched(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
 		out.Listed = in.Listed
 		kind, action := RevisionUnlisted, "directory.unlisted"
 		if in.Listed {
@@ -181,7 +185,7 @@ func (s *Service) firstCard(ctx context.Context, tx *database.Tx, p *partner.Par
 		return nil //nolint:nilerr // a page without https comes by a request instead
 	}
 	return insertLocations(ctx, tx, []*Location{{ID: ident.New(ident.Location), PartnerID: p.ID, CompanyName: p.LegalName,
-		NameFolded: address.FoldCompany(p.LegalName), Country: p.Country, Region: p.Region, TargetURL: target, CreatedAt: tx.Now, UpdatedAt: tx.Now}})
+		NameFolded: address.Fold(p.LegalName), Country: p.Country, Region: p.Region, TargetURL: target, CreatedAt: tx.Now, UpdatedAt: tx.Now}})
 }
 
 // own holds the actor's provider. Error: NOT_FOUND.
@@ -196,22 +200,23 @@ func (s *Service) own(ctx context.Context, tx *database.Tx, actor access.Actor) 
 	return p, nil
 }
 
-// follow lets cards and requests follow the status of their provider: those of
-// one that is not active are hidden, and what one that was closed asked for is
-// taken back.
-func (s *Service) follow(ctx context.Context, tx *database.Tx, p *partner.Partner) error {
-	actor := access.System("directory")
-	if p.Status == partner.Closed {
-		r, err := openOf(ctx, tx, p.ID)
-		if err != nil {
-			return err
-		}
-		if r != nil && r.Status != Approved {
-			if err := s.withdraw(ctx, tx, actor, r); err != nil {
-				return err
-			}
-		}
+// leave takes back what a provider asked for that was closed. What is approved
+// is on its way, into cards that nobody sees.
+func (s *Service) leave(ctx context.Context, tx *database.Tx, p *partner.Partner) error {
+	r, err := openOf(ctx, tx, p.ID)
+	if err != nil || r == nil || r.Status == Approved {
+		return err
 	}
+	cal, err := s.calendars.Current(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return s.withdraw(ctx, tx, access.System("directory"), cal, r)
+}
+
+// follow lets cards follow the status of their provider: those of one that is
+// not active are hidden.
+func (s *Service) follow(ctx context.Context, tx *database.Tx, p *partner.Partner) error {
 	l, err := lockListing(ctx, tx, p.ID)
 	if err != nil || l == nil || l.Active == p.IsActive() {
 		return err
@@ -230,6 +235,16 @@ func (s *Service) follow(ctx context.Context, tx *database.Tx, p *partner.Partne
 	return bump(ctx, tx)
 }
 
+// months are the first and the last month of a report on the operator's
+// calendar.
+func (s *Service) months(ctx context.Context, f ReportFilter) (from, to string, err error) {
+	cal, err := s.calendars.Current(ctx, s.db.Read())
+	if err != nil {
+		return "", "", err
+	}
+	return f.months(s.db.Now().In(zoneOf(cal)))
+}
+
 // Report is what came of the promises that ended in each of some months, for
 // the operator; months without any have no line. Errors: ROLE_REQUIRED,
 // MONTH_INVALID, INVALID for more than 36 months.
@@ -237,7 +252,7 @@ func (s *Service) Report(ctx context.Context, actor access.Actor, f ReportFilter
 	if err := actor.Require(access.PermProfileUpdateReview); err != nil {
 		return nil, err
 	}
-	from, to, err := f.months(s.db.Now())
+	from, to, err := s.months(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +265,7 @@ func (s *Service) ExportReport(ctx context.Context, actor access.Actor, f Report
 	if err := actor.Require(access.PermProfileUpdateReview); err != nil {
 		return nil, nil, err
 	}
-	from, to, err := f.months(s.db.Now())
+	from, to, err := s.months(ctx, f)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -178,6 +179,11 @@ func (s *Service) work(ctx context.Context, actor access.Actor, p access.Permiss
 		case version != nil && *version != r.Version:
 			return fault.Conflict("expectedVersion", fault.CodeConflict)
 		}
+		// A step that fell due comes before what is done now, also where its
+		// timer has not rung yet.
+		if err := s.due(ctx, tx, cal, r); err != nil {
+			return err
+		}
 		out = r
 		return fn(ctx, tx, cal, r)
 	})
@@ -237,14 +243,12 @@ func entry(tx *database.Tx, actor access.Actor, r *Request, n Entry) *Entry {
 // CONFLICT where it has moved on.
 func (s *Service) Withdraw(ctx context.Context, actor access.Actor, in WithdrawInput) (*Request, error) {
 	return s.work(ctx, actor, access.PermDirectoryEdit, in.ProfileUpdateID, in.ExpectedVersion,
-		func(ctx context.Context, tx *database.Tx, _ *sla.Calendar, r *Request) error { return s.withdraw(ctx, tx, actor, r) })
+		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, r *Request) error {
+			return s.withdraw(ctx, tx, actor, cal, r)
+		})
 }
 
-func (s *Service) withdraw(ctx context.Context, tx *database.Tx, actor access.Actor, r *Request) error {
-	cal, err := s.calendars.Current(ctx, tx)
-	if err != nil {
-		return err
-	}
+func (s *Service) withdraw(ctx context.Context, tx *database.Tx, actor access.Actor, cal *sla.Calendar, r *Request) error {
 	if err := r.pass(VerbWithdraw); err != nil {
 		return err
 	}
@@ -344,12 +348,7 @@ func (s *Service) OpenOf(ctx context.Context, actor access.Actor, partners []ide
 	if err != nil {
 		return out, err
 	}
-	for _, r := range out {
-		if err := s.dress(ctx, r); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return out, s.dress(ctx, slices.Collect(maps.Values(out))...)
 }
 
 // List is a page of requests: all of them for the operator, who works through

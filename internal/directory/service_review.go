@@ -10,17 +10,36 @@ import (
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
+	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/sla"
 )
+
+// review is work for who may review the request. Errors: ROLE_REQUIRED, those
+// of work, OWN_ORGANIZATION.
+func (s *Service) review(ctx context.Context, actor access.Actor, id ident.ID, version *int,
+	fn func(context.Context, *database.Tx, *sla.Calendar, *partner.Partner, *Request) error,
+) (*Request, error) {
+	return s.work(ctx, actor, access.PermProfileUpdateReview, id, version, func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, r *Request) error {
+		ps, err := s.partners.Load(ctx, tx, r.PartnerID)
+		if err != nil {
+			return err
+		}
+		p := ps[r.PartnerID]
+		if ownHouse(p, actor) {
+			return fault.Conflict("profileUpdateId", CodeOwnOrganization)
+		}
+		return fn(ctx, tx, cal, p, r)
+	})
+}
 
 // Assign gives an open request to a reviewer, the actor or another, or takes
 // it back; the review begins with the first one. A request that another
 // reviewer works is taken over only by who names the version that says so.
-// Errors: ROLE_REQUIRED, those of work; CONFLICT where it has moved on or is
-// worked by another; at assigneeId NOT_FOUND, NOT_A_REVIEWER.
+// Errors: those of review; CONFLICT where it has moved on or is worked by
+// another; at assigneeId NOT_FOUND, NOT_A_REVIEWER, OWN_ORGANIZATION.
 func (s *Service) Assign(ctx context.Context, actor access.Actor, in AssignInput) (*Request, error) {
-	return s.work(ctx, actor, access.PermProfileUpdateReview, in.ProfileUpdateID, in.ExpectedVersion,
-		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, r *Request) error {
+	return s.review(ctx, actor, in.ProfileUpdateID, in.ExpectedVersion,
+		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, p *partner.Partner, r *Request) error {
 			var id ident.ID
 			if in.AssigneeID != nil {
 				id = *in.AssigneeID
@@ -44,6 +63,8 @@ func (s *Service) Assign(ctx context.Context, actor access.Actor, in AssignInput
 					return fault.NotFound("assigneeId")
 				case !who.Can(access.PermProfileUpdateReview):
 					return fault.Conflict("assigneeId", CodeNotReviewer)
+				case ownHouse(p, who):
+					return fault.Conflict("assigneeId", CodeOwnOrganization)
 				}
 				n.Note, act.Action, act.Reason = who.Name, "profile_update.assigned", string(id)
 				if r.pass(VerbTake) == nil {
@@ -56,14 +77,14 @@ func (s *Service) Assign(ctx context.Context, actor access.Actor, in AssignInput
 }
 
 // Ask asks the provider; the clock of the promise stands until the answer.
-// Errors: ROLE_REQUIRED, those of work and AskInput, TOO_MANY beyond 20
+// Errors: those of review and AskInput, TOO_MANY beyond 20
 // questions, CONFLICT where it has moved on.
 func (s *Service) Ask(ctx context.Context, actor access.Actor, in AskInput) (*Request, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	return s.work(ctx, actor, access.PermProfileUpdateReview, in.ProfileUpdateID, in.ExpectedVersion,
-		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, r *Request) error {
+	return s.review(ctx, actor, in.ProfileUpdateID, in.ExpectedVersion,
+		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, _ *partner.Partner, r *Request) error {
 			if err := r.pass(VerbAsk); err != nil {
 				return err
 			}
@@ -89,12 +110,12 @@ func (s *Service) Ask(ctx context.Context, actor access.Actor, in AskInput) (*Re
 		})
 }
 
-// Approve approves a request; the operation publishes it. Errors:
-// ROLE_REQUIRED, those of work, CONFLICT where it has moved on.
+// Approve approves a request; the operation publishes it. Errors: those of
+// review, CONFLICT where it has moved on.
 func (s *Service) Approve(ctx context.Context, actor access.Actor, in ApproveInput) (*Request, *outbox.Job, error) {
 	var job *outbox.Job
-	r, err := s.work(ctx, actor, access.PermProfileUpdateReview, in.ProfileUpdateID, in.ExpectedVersion,
-		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, r *Request) (err error) {
+	r, err := s.review(ctx, actor, in.ProfileUpdateID, in.ExpectedVersion,
+		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, _ *partner.Partner, r *Request) (err error) {
 			if err := r.pass(VerbApprove); err != nil {
 				return err
 			}
@@ -108,14 +129,14 @@ func (s *Service) Approve(ctx context.Context, actor access.Actor, in ApproveInp
 }
 
 // Reject rejects a request; the provider is mailed the reason and may file
-// another. Errors: ROLE_REQUIRED, those of work and RejectInput, CONFLICT where
-// it has moved on.
+// another. Errors: those of review and RejectInput, CONFLICT where it has moved
+// on.
 func (s *Service) Reject(ctx context.Context, actor access.Actor, in RejectInput) (*Request, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	return s.work(ctx, actor, access.PermProfileUpdateReview, in.ProfileUpdateID, in.ExpectedVersion,
-		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, r *Request) error {
+	return s.review(ctx, actor, in.ProfileUpdateID, in.ExpectedVersion,
+		func(ctx context.Context, tx *database.Tx, cal *sla.Calendar, _ *partner.Partner, r *Request) error {
 			if err := r.pass(VerbReject); err != nil {
 				return err
 			}

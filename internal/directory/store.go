@@ -98,6 +98,13 @@ func saveListing(ctx context.Context, tx *database.Tx, l *Listing, r Revision) e
 	return err
 }
 
+// untouched reports whether a provider's cards were never shown nor published.
+func untouched(ctx context.Context, idb bun.IDB, partner ident.ID) (bool, error) {
+	known, err := idb.NewSelect().Model((*Revision)(nil)).Where("revision.partner_id = ?", partner).
+		Where("revision.kind IN (?)", bun.List([]RevisionKind{RevisionListed, RevisionPublished})).Exists(ctx)
+	return !known, err
+}
+
 // show makes the cards of a listing seen or not, as the listing is.
 func show(ctx context.Context, tx *database.Tx, l *Listing) error {
 	_, err := tx.NewUpdate().Model((*Location)(nil)).Set("visible = ?", l.Visible()).Where("partner_id = ?", l.PartnerID).Exec(ctx)
