@@ -94,10 +94,11 @@ func targetURL(s string) (string, error) {
 // in any spelling, no name of a private network, none that mixes scripts to
 // look like another.
 func publicHost(s string) (string, error) {
+	s = strings.TrimSuffix(s, ".")
 	if _, err := netip.ParseAddr(s); err == nil {
 		return "", fault.Invalid("", CodeURLHost)
 	}
-	d, err := address.Domain(strings.TrimSuffix(s, "."))
+	d, err := address.Domain(s)
 	top := s[strings.LastIndexByte(s, '.')+1:]
 	switch {
 	case slices.Contains(privateTops, strings.ToLower(top)), numeric(top):
