@@ -457,7 +457,7 @@ type ReportFilter struct {
 // months are the first and the last month of a report.
 func (f ReportFilter) months(now time.Time) (from, to string, err error) {
 	var p fault.Problems
-	last, first := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC), time.Time{}
+	last := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 	read := func(path string, s *string, into *time.Time) {
 		if s == nil {
 			return
@@ -470,7 +470,7 @@ func (f ReportFilter) months(now time.Time) (from, to string, err error) {
 		*into = t
 	}
 	read("to", f.To, &last)
-	first = last.AddDate(0, -11, 0)
+	first := last.AddDate(0, -11, 0)
 	read("from", f.From, &first)
 	if n := (last.Year()-first.Year())*12 + int(last.Month()) - int(first.Month()) + 1; !p.Any() && (n < 1 || n > MaxMonths) {
 		p.Add("from", fault.CodeInvalid)
