@@ -73,12 +73,13 @@ func (l *Location) Card() Card {
 	return Card{CompanyName: l.CompanyName, Country: l.Country, TargetURL: l.TargetURL, LogoID: l.LogoID}
 }
 
-// LogoPath is where the logo of a card is served, "" without one.
-func (c Card) LogoPath() string {
-	if c.LogoID == "" {
+// LogoPath is where anybody may load the logo, "" without one and while the
+// card is not public.
+func (l *Location) LogoPath() string {
+	if l.LogoID == "" || !l.Visible {
 		return ""
 	}
-	return "/directory/logos/" + string(c.LogoID)
+	return "/directory/logos/" + string(l.LogoID)
 }
 
 // Card is what a location shows.

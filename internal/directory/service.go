@@ -106,6 +106,12 @@ func (s *Service) Locations(ctx context.Context, l *Listing) ([]*Location, error
 	return locationsOf(ctx, s.db.Read(), l.PartnerID)
 }
 
+// LocationsByIDs reads cards: those that the public sees, for anybody, and the
+// others for their provider and the operator; hidden ones are missing.
+func (s *Service) LocationsByIDs(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID]*Location, error) {
+	return locationsByIDs(ctx, s.db.Read(), actor.Scope(), ids)
+}
+
 // History reads the newest 100 versions of a listing that the actor has seen,
 // newest first. The operator's people stand nameless in what providers read.
 func (s *Service) History(ctx context.Context, l *Listing) ([]*Revision, error) {

@@ -132,6 +132,21 @@ func locationsOf(ctx context.Context, idb bun.IDB, partner ident.ID) ([]*Locatio
 	return rows, err
 }
 
+// locationsByIDs reads the locations that the public or the scope sees.
+func locationsByIDs(ctx context.Context, idb bun.IDB, s access.Scope, ids []ident.ID) (map[ident.ID]*Location, error) {
+	out := map[ident.ID]*Location{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	own := idb.NewSelect().TableExpr("directory_location AS own").Column("own.id").Where("own.id IN (?)", bun.List(ids)).ApplyQueryBuilder(s.ByPartner("own.partner_id"))
+	var rows []*Location
+	err := idb.NewSelect().Model(&rows).Where("location.id IN (?)", bun.List(ids)).Where("(location.visible OR location.id IN (?))", own).Scan(ctx)
+	for _, l := range rows {
+		out[l.ID] = l
+	}
+	return out, err
+}
+
 // history reads the newest revisions of a listing, newest first.
 func history(ctx context.Context, idb bun.IDB, partner ident.ID, most int64) ([]*Revision, error) {
 	rows := []*Revision{}
