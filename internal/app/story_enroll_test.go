@@ -25,8 +25,8 @@ var stages = []string{"account", "draft", "submitted", "review"}
 // doEnroll takes a company on its way into the programme through the real
 // doors: STAGE EMAIL [name=…] [country=…] [contact=ADDRESS]. Its future Global
 // admin has an account then ("account"), a draft that lacks nothing ("draft"),
-// has handed it in ("submitted"), and the contact has said yes ("review"). The
-// Global admin acts afterwards; $enrollment is the id, $contact the contact's
+// has handed it in ("submitted"), and the contact has said yes ("review", the mails that
+// say so are read). The Global admin acts afterwards; $enrollment is the id, $contact the contact's
 // address, $code that of the last link.
 func (s *story) doEnroll(ts *testscript.TestScript, _ bool, args []string) error {
 	stage, email := slices.Index(stages, args[0]), args[1]
@@ -101,6 +101,11 @@ func (s *story) doEnroll(ts *testscript.TestScript, _ bool, args []string) error
 	}
 	if s.page.path != "/l/verify/confirmed" {
 		return fmt.Errorf("confirming led to %s: %s", s.page.path, s.page.text)
+	}
+	for _, reader := range []string{contact, email} {
+		if err := s.doMail(ts, false, []string{"to=" + reader, "subject=review has begun"}); err != nil {
+			return err
+		}
 	}
 	if err := s.doSettle(ts, false, nil); err != nil {
 		return err
