@@ -3831,14 +3831,14 @@ func (ec *executionContext) unmarshalInputProfileUpdateLocationInput(ctx context
 		asMap[k] = v
 	}
 
-	if _, present := asMap["removeLogo"]; !present {
-		asMap["removeLogo"] = false
+	if _, present := asMap["isLogoRemoved"]; !present {
+		asMap["isLogoRemoved"] = false
 	}
-	if _, present := asMap["remove"]; !present {
-		asMap["remove"] = false
+	if _, present := asMap["isRemoved"]; !present {
+		asMap["isRemoved"] = false
 	}
 
-	fieldsInOrder := [...]string{"locationId", "companyName", "country", "targetUrl", "logoFileId", "removeLogo", "remove"}
+	fieldsInOrder := [...]string{"locationId", "companyName", "country", "targetUrl", "logoFileId", "isLogoRemoved", "isRemoved"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3880,15 +3880,15 @@ func (ec *executionContext) unmarshalInputProfileUpdateLocationInput(ctx context
 				return it, err
 			}
 			it.LogoFileID = data
-		case "removeLogo":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("removeLogo"))
+		case "isLogoRemoved":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("isLogoRemoved"))
 			data, err := ec.unmarshalNBoolean2bool(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.RemoveLogo = data
-		case "remove":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("remove"))
+		case "isRemoved":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("isRemoved"))
 			data, err := ec.unmarshalNBoolean2bool(ctx, v)
 			if err != nil {
 				return it, err

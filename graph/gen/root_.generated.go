@@ -2451,9 +2451,9 @@ input ProfileUpdateLocationInput {
   "A logo that was uploaded for ` + "`" + `PROFILE_LOGO` + "`" + ` and not handed in before, to show from then on."
   logoFileId: ID
   "Takes the logo away."
-  removeLogo: Boolean! = false
+  isLogoRemoved: Boolean! = false
   "Takes the whole location away; nothing else is said of it then."
-  remove: Boolean! = false
+  isRemoved: Boolean! = false
 }
 
 "What shall change of the directory."

@@ -154,14 +154,14 @@ func TestValidLocations(t *testing.T) {
 		"1,000 locations": {many, "locations TOO_MANY"},
 		"an empty one":    {[]LocationInput{{}}, "locations.0.companyName REQUIRED, locations.0.targetUrl REQUIRED, locations.0.country REQUIRED"},
 		"all at once": {[]LocationInput{add(), {CompanyName: ptr("S.r.l."), Country: ptr("XX"), TargetURL: ptr("http://x.example"), RemoveLogo: true}},
-			"locations.1.companyName NAME_INVALID, locations.1.targetUrl TARGET_URL_NOT_HTTPS, locations.1.country COUNTRY_UNKNOWN, locations.1.removeLogo INVALID"},
+			"locations.1.companyName NAME_INVALID, locations.1.targetUrl TARGET_URL_NOT_HTTPS, locations.1.country COUNTRY_UNKNOWN, locations.1.isLogoRemoved INVALID"},
 		"a name of one":       {[]LocationInput{{LocationID: &id, CompanyName: ptr("A")}}, "locations.0.companyName TOO_SHORT"},
 		"a name of 101":       {[]LocationInput{{LocationID: &id, CompanyName: ptr(strings.Repeat("ü", 101))}}, "locations.0.companyName TOO_LONG"},
 		"an invisible name":   {[]LocationInput{{LocationID: &id, CompanyName: ptr("Ac\u200bme")}}, "locations.0.companyName CONTROL_CHARACTERS"},
 		"twice the same":      {[]LocationInput{{LocationID: &id, RemoveLogo: true}, {LocationID: &id, Remove: true}}, "locations.1.locationId INVALID"},
-		"removed and changed": {[]LocationInput{{LocationID: &id, Remove: true, TargetURL: ptr("https://a.example")}}, "locations.0.remove INVALID"},
-		"removed unseen":      {[]LocationInput{{Remove: true}}, "locations.0.remove INVALID"},
-		"two logos":           {[]LocationInput{{LocationID: &id, RemoveLogo: true, LogoFileID: ptr(ident.ID("fil_1"))}}, "locations.0.removeLogo INVALID"},
+		"removed and changed": {[]LocationInput{{LocationID: &id, Remove: true, TargetURL: ptr("https://a.example")}}, "locations.0.isRemoved INVALID"},
+		"removed unseen":      {[]LocationInput{{Remove: true}}, "locations.0.isRemoved INVALID"},
+		"two logos":           {[]LocationInput{{LocationID: &id, RemoveLogo: true, LogoFileID: ptr(ident.ID("fil_1"))}}, "locations.0.isLogoRemoved INVALID"},
 	} {
 		if got := problems(validLocations(c.in)); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)

@@ -203,10 +203,10 @@ func (l *LocationInput) validate(named map[ident.ID]bool) error {
 	}
 	if l.Remove {
 		if added {
-			p.Add("remove", fault.CodeInvalid)
+			p.Add("isRemoved", fault.CodeInvalid)
 		}
 		if l.CompanyName != nil || l.Country != nil || l.TargetURL != nil || l.LogoFileID != nil || l.RemoveLogo {
-			p.Add("remove", fault.CodeInvalid)
+			p.Add("isRemoved", fault.CodeInvalid)
 		}
 		return p.Err()
 	}
@@ -235,7 +235,7 @@ func (l *LocationInput) validate(named map[ident.ID]bool) error {
 		p.Add("country", fault.CodeRequired)
 	}
 	if l.RemoveLogo && (l.LogoFileID != nil || added) {
-		p.Add("removeLogo", fault.CodeInvalid)
+		p.Add("isLogoRemoved", fault.CodeInvalid)
 	}
 	return p.Err()
 }
