@@ -168,7 +168,7 @@ var (
 		return r.canary(strings.TrimSuffix(c, "_folded")) + "@" + r.owner.mark() + ".example"
 	}
 	domain filling = func(r *row, _ string) any { return r.owner.mark() + ".example" }
-	hidden filling = canary // and listed among secretColumns
+	hidden         = canary // and listed among secretColumns
 	theID  filling = func(r *row, _ string) any { return r.id }
 	moment filling = func(r *row, _ string) any { return r.chart.now }
 	later  filling = func(r *row, _ string) any { return r.chart.now.AddDate(1, 0, 0) }

@@ -2,7 +2,7 @@ package access
 
 import (
 	"sync/atomic"
-	"testing"
+	"testing" //nolint:depguard // its Testing tells test binaries, in which alone the policy may be weakened
 )
 
 // Weakness is a policy with one thing wrong, so that tests can prove that each

@@ -264,7 +264,7 @@ func TestStartInput(t *testing.T) {
 	}{
 		"good":                  {func(*StartInput) {}, "<nil>"},
 		"webmail of the person": {func(in *StartInput) { in.Email = "gina@gmail.com" }, "<nil>"},
-		"nothing":               {func(in *StartInput) { *in = StartInput{} }, "email REQUIRED, firstName REQUIRED, lastName REQUIRED, tenantDomain REQUIRED, country COUNTRY_UNKNOWN"},
+		"nothing":               {func(in *StartInput) { *in = StartInput{} }, "email REQUIRED, firstName REQUIRED, lastName REQUIRED, tenantDomain REQUIRED, country REQUIRED"},
 		"spaces":                {func(in *StartInput) { in.Email, in.TenantDomain = " ", " " }, "email REQUIRED, tenantDomain REQUIRED"},
 		"no address":            {func(in *StartInput) { in.Email = "gina" }, "email EMAIL_INVALID"},
 		"thrown away":           {func(in *StartInput) { in.Email = "g@mailinator.com" }, "email EMAIL_DISPOSABLE"},
