@@ -334,11 +334,11 @@ func TestMonths(t *testing.T) {
 		"a year until":   {ReportFilter{To: ptr("2028-02")}, "2027-03 2028-02"},
 		"one":            {ReportFilter{From: ptr("2028-02"), To: ptr("2028-02")}, "2028-02 2028-02"},
 		"36":             {ReportFilter{From: ptr("2027-04")}, "2027-04 2030-03"},
-		"37":             {ReportFilter{From: ptr("2027-03")}, "from INVALID"},
-		"backwards":      {ReportFilter{From: ptr("2030-03"), To: ptr("2030-02")}, "from INVALID"},
-		"no months":      {ReportFilter{From: ptr("2030-3"), To: ptr("2030-13")}, "to MONTH_INVALID, from MONTH_INVALID"},
-		"a day":          {ReportFilter{From: ptr("2030-03-01")}, "from MONTH_INVALID"},
-		"nothing at all": {ReportFilter{From: ptr("")}, "from MONTH_INVALID"},
+		"37":             {ReportFilter{From: ptr("2027-03")}, "filter.from INVALID"},
+		"backwards":      {ReportFilter{From: ptr("2030-03"), To: ptr("2030-02")}, "filter.from INVALID"},
+		"no months":      {ReportFilter{From: ptr("2030-3"), To: ptr("2030-13")}, "filter.to MONTH_INVALID, filter.from MONTH_INVALID"},
+		"a day":          {ReportFilter{From: ptr("2030-03-01")}, "filter.from MONTH_INVALID"},
+		"nothing at all": {ReportFilter{From: ptr("")}, "filter.from MONTH_INVALID"},
 	} {
 		from, to, err := c.f.months(at)
 		got := fmt.Sprint(from, " ", to)

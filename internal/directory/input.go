@@ -469,11 +469,11 @@ func (f ReportFilter) months(now time.Time) (from, to string, err error) {
 		}
 		*into = t
 	}
-	read("to", f.To, &last)
+	read("filter.to", f.To, &last)
 	first := last.AddDate(0, -11, 0)
-	read("from", f.From, &first)
+	read("filter.from", f.From, &first)
 	if n := (last.Year()-first.Year())*12 + int(last.Month()) - int(first.Month()) + 1; !p.Any() && (n < 1 || n > MaxMonths) {
-		p.Add("from", fault.CodeInvalid)
+		p.Add("filter.from", fault.CodeInvalid)
 	}
 	return first.Format("2006-01"), last.Format("2006-01"), p.Err()
 }

@@ -953,7 +953,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if _, _, err := w.ExportReport(t.Context(), w.rita, ReportFilter{From: ptr("x")}, ""); problems(err) != "from MONTH_INVALID" {
+	if _, _, err := w.ExportReport(t.Context(), w.rita, ReportFilter{From: ptr("x")}, ""); problems(err) != "filter.from MONTH_INVALID" {
 		t.Errorf("got %v", err)
 	}
 	e, job, err := w.ExportReport(t.Context(), w.rita, ReportFilter{From: ptr("2030-01")}, "key-0001")
