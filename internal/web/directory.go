@@ -151,7 +151,10 @@ func (s *server) directoryView(r *http.Request, v *visit, asked url.Values) (*vi
 
 func cardOf(locale string, l *directory.Location) directoryCard {
 	country, area := place(locale, l.Country, l.Region)
-	out := directoryCard{Name: l.CompanyName, Place: country + " · " + area, Logo: l.LogoPath(), Target: l.TargetURL, Host: l.TargetURL}
+	if area != country { // some regions are one country
+		country += " · " + area
+	}
+	out := directoryCard{Name: l.CompanyName, Place: country, Logo: l.LogoPath(), Target: l.TargetURL, Host: l.TargetURL}
 	if u, err := url.Parse(l.TargetURL); err == nil {
 		out.Host = address.Unicode(u.Host)
 	}
