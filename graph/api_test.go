@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/file"
@@ -288,6 +289,28 @@ func TestNodes(t *testing.T) {
 		}
 		return e.ID
 	}
+	card := func(who company) ident.ID {
+		var out []*directory.Location
+		l, err := w.Directory.SetListing(t.Context(), w.as(who.admin), directory.SetListingInput{Listed: true})
+		if err == nil {
+			out, err = w.Directory.Locations(t.Context(), l)
+		}
+		if err == nil && who.ID != w.nordwind.ID { // what the public does not see
+			_, err = w.Directory.SetListing(t.Context(), w.as(who.admin), directory.SetListingInput{})
+		}
+		if err != nil || len(out) != 1 {
+			t.Fatal(out, err)
+		}
+		return out[0].ID
+	}
+	update := func(who company) ident.ID {
+		r, err := w.Directory.Submit(t.Context(), w.as(who.admin), directory.SubmitInput{Locations: []directory.LocationInput{
+			{CompanyName: new("Branch"), Country: new("FR"), TargetURL: new("https://branch.example/")}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.ID
+	}
 	is, err := w.Invitations.ByIDs(t.Context(), otto, []ident.ID{ours.InvitationID})
 	if err != nil {
 		t.Fatal(err)
@@ -316,6 +339,8 @@ func TestNodes(t *testing.T) {
 		"Holiday":            {w.holiday(), "", gina}, // everybody's who is signed in
 		"Membership":         {membership, "", otto},
 		"RegisterImport":     {brought, "", otto},
+		"DirectoryLocation":  {card(w.nordwind), card(w.fabrikam), gina},
+		"ProfileUpdate":      {update(w.nordwind), update(w.fabrikam), gina},
 		"Enrollment":         {enroll(w.nordwind), enroll(w.fabrikam), gina},
 		"File":               {upload(w.nordwind), upload(w.fabrikam), gina},
 		"Agreement":          {version, "", gina}, // everybody's who may read it

@@ -16,6 +16,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -113,6 +114,7 @@ var mayRead = map[standing][]string{
 	overseer: {
 		"organization", "user_account", "partner", "partnership", "partnership_link", "invitation", "termination", "mail_message", "mail_event", "audit_event", "job",
 		"file", "file_chunk", "membership", "registered_company", "enrollment", "enrollment_check", "enrollment_question", "enrollment_event", "agreement_signature",
+		"directory_location", "profile_update", "profile_update_question", "profile_update_entry",
 		"a.domain", "session.id", "personal_token.id", "export_file.id", // as bare ids, in the audit
 	},
 }
@@ -377,6 +379,17 @@ func enrolling(c *chart) (out []*row) {
 	return out
 }
 
+// updating are, of every provider, a request that is open and one that was
+// rejected.
+func updating(c *chart) (out []*row) {
+	open := []directory.Status{directory.Submitted, directory.InReview, directory.Waiting, directory.Approved}
+	for _, r := range ofKind(access.IndirectProvider)(c) {
+		r.status = string(open[r.owner.n%len(open)])
+		out = append(out, r, &row{owner: r.owner, user: r.user, status: string(directory.Rejected)})
+	}
+	return out
+}
+
 // partsOf are so many rows of each row of a table that was written just now;
 // those from inside on are the operator's own.
 func partsOf(table string, n, inside int) func(*chart) []*row {
@@ -393,7 +406,7 @@ func partsOf(table string, n, inside int) func(*chart) []*row {
 }
 
 // uploads are a file handed in with an enrollment, one with an answer, one that
-// waits to be handed in, and one for support; the operator's are lists for its
+// waits to be handed in, the same of logos, and one for support; the operator's are lists for its
 // registers.
 func uploads(c *chart) (out []*row) {
 	for _, r := range ofKind()(c) {
@@ -407,6 +420,10 @@ func uploads(c *chart) (out []*row) {
 			add(file.ForEvidence, "")
 			add(file.ForEvidence, r.owner.ids["enrollment"][0])
 			add(file.ForEvidence, r.owner.ids["enrollment_question"][0])
+		}
+		if of := r.owner.ids["profile_update"]; len(of) > 0 {
+			add(file.ForLogo, "")
+			add(file.ForLogo, of[0])
 		}
 		add(file.ForAttachment, "")
 	}
@@ -443,6 +460,34 @@ func clock(r *row, _ string) any {
 		k.End(r.chart.now)
 	}
 	raw, err := json.Marshal(k)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
+}
+
+// promised is the promise of a profile update: it runs, it waits, or it was
+// kept.
+func promised(r *row, _ string) any {
+	k := sla.Start(sla.CalendarDays, directory.Target, directory.Due, r.chart.now)
+	switch directory.Status(r.status) {
+	case directory.Waiting:
+		k.Pause(r.chart.now)
+	case directory.Published, directory.Rejected, directory.Withdrawn:
+		k.End(r.chart.now)
+	case directory.Submitted, directory.InReview, directory.Approved:
+	}
+	raw, err := json.Marshal(k)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
+}
+
+// changed is what a profile update does to two locations.
+func changed(r *row, column string) any {
+	card := directory.Card{CompanyName: r.canary(column), Country: "IT", TargetURL: "https://" + r.canary(column) + ".example/"}
+	raw, err := json.Marshal([]directory.Change{{LocationID: first(r.owner.ids["directory_location"]), Before: &card, After: &card}, {LocationID: ident.New(ident.Location), After: &card}})
 	if err != nil {
 		panic(err)
 	}
@@ -596,6 +641,30 @@ var tables = []table{
 	{name: "enrollment_membership", rows: partsOf("enrollment", 1, 1), values: map[string]filling{
 		"enrollment_id": partOf, "membership_id": own("membership"), "proved_by_id": whose,
 	}},
+	// What the public sees is no secret: these cards are those of providers that
+	// have not opted in.
+	{name: "directory_listing", rows: ofKind(access.IndirectProvider), values: map[string]filling{
+		"partner_id": own("partner"), "organization_id": own("organization"),
+	}},
+	{name: "directory_location", prefix: ident.Location, rows: ofKind(access.IndirectProvider), values: map[string]filling{
+		"id": theID, "partner_id": own("partner"), "company_name": canary, "name_folded": folded, "country": fixed("IT"), "region": fixed("EUROPE"),
+		"target_url": canary, "logo_id": empty,
+	}},
+	{name: "profile_update", prefix: ident.ProfileUpdate, rows: updating, values: map[string]filling{
+		"id": theID, "partner_id": own("partner"), "organization_id": own("organization"), "company": canary, "status": status, "changes": changed, "clock": promised,
+		"target_at": later, "due_at": later, "queue_at": later, "next_action_at": later, "created_by_id": whose, "assignee_id": reviewer, "decided_by_id": reviewer,
+		"reason": canary, "month": empty, "outcome": empty,
+	}},
+	{name: "directory_revision", rows: ofKind(access.IndirectProvider), values: map[string]filling{
+		"partner_id": own("partner"), "kind": fixed("PUBLISHED"), "actor_id": whose, "profile_update_id": own("profile_update"),
+	}},
+	{name: "profile_update_question", rows: partsOf("profile_update", 1, 1), values: map[string]filling{
+		"profile_update_id": partOf, "number": ranked, "text": canary, "asked_by_id": reviewer, "answer": canary, "answered_by_id": whose,
+	}},
+	{name: "profile_update_entry", rows: partsOf("profile_update", 4, 3), values: map[string]filling{
+		"profile_update_id": partOf, "number": ranked, "kind": among("SUBMITTED", "ASKED", "PROMISE_MOVED", "WARNED"), "side": among("PROVIDER", "OPERATOR", "SYSTEM", "OPERATOR"),
+		"actor_id": actorOf, "actor_name": nameOf, "operator_only": func(r *row, _ string) any { return r.internal }, "note": eithers,
+	}},
 	{name: "file", prefix: ident.File, rows: uploads, values: map[string]filling{
 		"id": theID, "organization_id": own("organization"), "uploaded_by_id": whose, "purpose": status, "subject_id": partOf, "name": canary,
 		"media_type": fixed("application/pdf"), "sha256": canary,
@@ -732,7 +801,7 @@ func toldOf(r *row, c string) any {
 }
 
 // unowned are tables of the house itself, without anything of a tenant.
-var unowned = []string{"instance", "job_tick", "event_counter", "calendar", "bun_migrations", "bun_migration_locks"}
+var unowned = []string{"instance", "directory_state", "job_tick", "event_counter", "calendar", "bun_migrations", "bun_migration_locks"}
 
 // loginName is the user name of a membership, the same in both tables.
 func loginName(r *row, _ string) any { return r.owner.mark() + "0membership0username" }

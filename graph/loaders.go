@@ -16,6 +16,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -134,6 +135,11 @@ type loaders struct {
 	filesOf         *loader[[]*file.File]           // by subject
 	rules           *loader[*sla.Calendar]          // under theCalendar alone
 	mailsNamed      *loader[*mail.Message]          // for who has seen what names them
+	cards           *loader[*directory.Location]
+	updates         *loader[*directory.Request]
+	openUpdates     *loader[*directory.Request]    // by provider
+	updateQuestions *loader[[]*directory.Question] // by request
+	updateTimelines *loader[[]*directory.Entry]    // by request
 }
 
 // guarded reads nothing for an actor who lacks the permission.
@@ -204,7 +210,13 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		checks:      guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Checks)),
 		questions:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Questions)),
 		timelines:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Timeline)),
-		filesOf:     guarded(a, access.PermViewerRead, scoped(a, d.Files.Of)),
+		// what is public is everybody's; the concept knows
+		cards:           newLoader(scoped(a, d.Directory.LocationsByIDs)),
+		updates:         guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.ByIDs)),
+		openUpdates:     guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.OpenOf)),
+		updateQuestions: guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.Questions)),
+		updateTimelines: guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.Timeline)),
+		filesOf:         guarded(a, access.PermViewerRead, scoped(a, d.Files.Of)),
 		rules: newLoader(func(ctx context.Context, ids []ident.ID) (map[ident.ID]*sla.Calendar, error) {
 			c, err := d.Calendars.Current(ctx, d.DB.Read())
 			return map[ident.ID]*sla.Calendar{theCalendar: c}, err
@@ -228,28 +240,30 @@ type nodeType struct {
 // nodeTypes are all of them, by the prefix of their ids. Start-up refuses a
 // type of the schema that implements Node and is not here.
 var nodeTypes = map[string]nodeType{
-	ident.Organization: {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
-	ident.User:         {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
-	ident.Session:      {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
-	ident.Holiday:      {"Holiday", access.PermViewerRead, through(func(l *loaders) *loader[*calendar.Holiday] { return l.holidays })},
-	ident.Partner:      {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
-	ident.Agreement:    {"Agreement", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Agreement] { return l.agreements })},
-	ident.Signature:    {"AgreementSignature", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Signature] { return l.signatures })},
-	ident.Invitation:   {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
-	ident.Partnership:  {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
-	ident.Termination:  {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
-	ident.Proposal:     {"PartnershipLink", access.PermPartnershipRequest, through(func(l *loaders) *loader[*partnership.Link] { return l.links })},
-	ident.Job:          {"Operation", access.PermOperationRead, through(func(l *loaders) *loader[*outbox.Job] { return l.operations })},
-	ident.Audit:        {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
-	ident.Token:        {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
-	ident.Export:       {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
-	ident.Webhook:      {"WebhookEndpoint", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Endpoint] { return l.webhooks })},
-	ident.Delivery:     {"WebhookDelivery", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Delivery] { return l.deliveries })},
-	ident.File:         {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
-	ident.Membership:   {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
-	ident.Import:       {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
-	ident.Enrollment:   {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
-	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
+	ident.Organization:  {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
+	ident.User:          {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
+	ident.Session:       {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
+	ident.Holiday:       {"Holiday", access.PermViewerRead, through(func(l *loaders) *loader[*calendar.Holiday] { return l.holidays })},
+	ident.Partner:       {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
+	ident.Agreement:     {"Agreement", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Agreement] { return l.agreements })},
+	ident.Signature:     {"AgreementSignature", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Signature] { return l.signatures })},
+	ident.Invitation:    {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
+	ident.Partnership:   {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
+	ident.Termination:   {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
+	ident.Proposal:      {"PartnershipLink", access.PermPartnershipRequest, through(func(l *loaders) *loader[*partnership.Link] { return l.links })},
+	ident.Job:           {"Operation", access.PermOperationRead, through(func(l *loaders) *loader[*outbox.Job] { return l.operations })},
+	ident.Audit:         {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
+	ident.Token:         {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
+	ident.Export:        {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
+	ident.Webhook:       {"WebhookEndpoint", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Endpoint] { return l.webhooks })},
+	ident.Delivery:      {"WebhookDelivery", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Delivery] { return l.deliveries })},
+	ident.File:          {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
+	ident.Membership:    {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
+	ident.Import:        {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
+	ident.Enrollment:    {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
+	ident.Mail:          {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
+	ident.Location:      {"DirectoryLocation", access.PermViewerRead, through(func(l *loaders) *loader[*directory.Location] { return l.cards })},
+	ident.ProfileUpdate: {"ProfileUpdate", access.PermProfileUpdateRead, through(func(l *loaders) *loader[*directory.Request] { return l.updates })},
 }
 
 func through[T any](pick func(*loaders) *loader[*T]) func(context.Context, *loaders, ident.ID) func() (model.Node, error) {

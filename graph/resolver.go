@@ -10,6 +10,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -30,6 +31,7 @@ type Deps struct {
 	Calendars    *calendar.Service
 	Partners     *partner.Service
 	Enrollments  *enrollment.Service
+	Directory    *directory.Service
 	Agreements   *agreement.Service
 	Invitations  *invitation.Service
 	Partnerships *partnership.Service

@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -288,6 +289,8 @@ func TestEnumsSayWhatTheConceptsSay(t *testing.T) {
 	same("EnrollmentDocumentKind", plain(enrollment.DocumentKinds)...)
 	same("EnrollmentEntryKind", plain(enrollment.EntryKinds)...)
 	same("EnrollmentRequirement", plain(enrollment.RequirementList)...)
+	same("ProfileUpdateStatus", plain(directory.Statuses)...)
+	same("ProfileUpdateEntryKind", plain(directory.EntryKinds)...)
 	same("EventKind", plain(event.Kinds)...)
 	same("RegisterImportProblemCode", slices.Clone(register.ProblemCodes)...)
 	same("PartyKind", kinds...)
@@ -472,6 +475,28 @@ var bound = []struct {
 	{partner.ReinstateInput{}, []string{"ReinstatePartnerInput"}},
 	{partner.CloseInput{}, []string{"ClosePartnerInput"}},
 	{partner.ProgrammeStatus{}, []string{"PartnerProgrammeStatus"}},
+	{directory.Location{}, []string{"DirectoryLocation"}},
+	{directory.Listing{}, []string{"DirectoryListing"}},
+	{directory.Revision{}, []string{"DirectoryRevision"}},
+	{directory.Request{}, []string{"ProfileUpdate"}},
+	{directory.Change{}, []string{"ProfileUpdateChange"}},
+	{directory.Card{}, []string{"DirectoryCard"}},
+	{directory.Question{}, []string{"ProfileUpdateQuestion"}},
+	{directory.Entry{}, []string{"ProfileUpdateEntry"}},
+	{directory.Month{}, []string{"ProfileUpdateMonth"}},
+	{directory.DirectoryFilter{}, []string{"DirectoryFilter"}},
+	{directory.Filter{}, []string{"ProfileUpdateFilter"}},
+	{directory.Order{}, []string{"ProfileUpdateOrder"}},
+	{directory.ReportFilter{}, []string{"ProfileUpdateReportFilter"}},
+	{directory.SetListingInput{}, []string{"SetDirectoryListingInput"}},
+	{directory.LocationInput{}, []string{"ProfileUpdateLocationInput"}},
+	{directory.SubmitInput{}, []string{"SubmitProfileUpdateInput"}},
+	{directory.WithdrawInput{}, []string{"WithdrawProfileUpdateInput"}},
+	{directory.AnswerInput{}, []string{"AnswerProfileUpdateQuestionInput"}},
+	{directory.AssignInput{}, []string{"AssignProfileUpdateInput"}},
+	{directory.AskInput{}, []string{"AskProfileUpdateQuestionInput"}},
+	{directory.ApproveInput{}, []string{"ApproveProfileUpdateInput"}},
+	{directory.RejectInput{}, []string{"RejectProfileUpdateInput"}},
 	{agreement.Agreement{}, []string{"Agreement"}},
 	{agreement.Text{}, []string{"AgreementText"}},
 	{agreement.Signature{}, []string{"AgreementSignature"}},

@@ -20,6 +20,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -94,8 +95,9 @@ func newWorld(t testing.TB) *world {
 	calendars, files := calendar.New(db, nil), file.New(db)
 	registers := register.New(db, accounts, files)
 	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, w.keys, enrollment.Config{}, log)
-	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
-		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
+	audits := audit.New(db, log)
+	w.Deps = Deps{Directory: directory.New(db, accounts, partners, files, calendars, audits, mailer), DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
+		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audits, Log: log,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080"),
 		Webhooks:     webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
 	if w.handler, err = New(w.Deps); err != nil {

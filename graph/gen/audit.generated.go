@@ -636,6 +636,29 @@ func (ec *executionContext) fieldContext_AuditExport_id(_ context.Context, field
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
+func (ec *executionContext) _AuditExport_kind(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditExport_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v audit.ExportKind) graphql.Marshaler {
+			return ec.marshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditExport_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type AuditExportKind does not have child fields"))
+}
+
 func (ec *executionContext) _AuditExport_state(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1689,6 +1712,11 @@ func (ec *executionContext) _AuditExport(ctx context.Context, sel ast.SelectionS
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "kind":
+			out.Values[i] = ec._AuditExport_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "state":
 			out.Values[i] = ec._AuditExport_state(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -1998,6 +2026,23 @@ func (ec *executionContext) marshalNAuditEventEdge2ᚖgithubᚗcomᚋchannelgrap
 		return graphql.Null
 	}
 	return ec._AuditEventEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportKind(ctx context.Context, v any) (audit.ExportKind, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := audit.ExportKind(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportKind(ctx context.Context, sel ast.SelectionSet, v audit.ExportKind) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNAuditExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportState(ctx context.Context, v any) (audit.ExportState, error) {

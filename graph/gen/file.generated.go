@@ -399,4 +399,11 @@ func (ec *executionContext) marshalNFilePurpose2githubᚗcomᚋchannelgraphᚋch
 	return res
 }
 
+func (ec *executionContext) marshalOFile2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋfileᚐFile(ctx context.Context, sel ast.SelectionSet, v *file.File) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._File(ctx, sel, v)
+}
+
 // endregion ***************************** type.gotpl *****************************

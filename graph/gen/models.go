@@ -11,6 +11,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -67,6 +68,14 @@ type AnswerEnrollmentQuestionPayload struct {
 	UserErrors []*model.AnswerEnrollmentQuestionError `json:"userErrors"`
 }
 
+// What answering gave.
+type AnswerProfileUpdateQuestionPayload struct {
+	// The request; null exactly when there are errors.
+	ProfileUpdate *directory.Request `json:"profileUpdate"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AnswerProfileUpdateQuestionError `json:"userErrors"`
+}
+
 // What appealing gave.
 type AppealEnrollmentPayload struct {
 	// The enrollment; null exactly when there are errors.
@@ -83,6 +92,16 @@ type ApproveEnrollmentPayload struct {
 	UserErrors []*model.ApproveEnrollmentError `json:"userErrors"`
 }
 
+// What approving gave.
+type ApproveProfileUpdatePayload struct {
+	// The request; null exactly when there are errors.
+	ProfileUpdate *directory.Request `json:"profileUpdate"`
+	// Its publication.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ApproveProfileUpdateError `json:"userErrors"`
+}
+
 // What asking gave.
 type AskEnrollmentQuestionPayload struct {
 	// The enrollment; null exactly when there are errors.
@@ -91,12 +110,28 @@ type AskEnrollmentQuestionPayload struct {
 	UserErrors []*model.AskEnrollmentQuestionError `json:"userErrors"`
 }
 
+// What asking gave.
+type AskProfileUpdateQuestionPayload struct {
+	// The request; null exactly when there are errors.
+	ProfileUpdate *directory.Request `json:"profileUpdate"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AskProfileUpdateQuestionError `json:"userErrors"`
+}
+
 // What assigning gave.
 type AssignEnrollmentPayload struct {
 	// The enrollment; null exactly when there are errors.
 	Enrollment *enrollment.Enrollment `json:"enrollment"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.AssignEnrollmentError `json:"userErrors"`
+}
+
+// What giving a request to somebody gave.
+type AssignProfileUpdatePayload struct {
+	// The request; null exactly when there are errors.
+	ProfileUpdate *directory.Request `json:"profileUpdate"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssignProfileUpdateError `json:"userErrors"`
 }
 
 // What authorizing a provider gave.
@@ -307,6 +342,24 @@ type ExportAuditEventsPayload struct {
 	UserErrors []*model.ExportAuditEventsError `json:"userErrors"`
 }
 
+// Which months to export.
+type ExportProfileUpdateReportInput struct {
+	// Bounds the months; the last twelve without it.
+	Filter *directory.ReportFilter `json:"filter"`
+	// 1 to 128 characters; the same key again within 48 hours gives the first export instead of a second one.
+	IdempotencyKey *string `json:"idempotencyKey"`
+}
+
+// What asking for the file gave.
+type ExportProfileUpdateReportPayload struct {
+	// The export; null exactly when there are errors.
+	AuditExport *audit.Export `json:"auditExport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ExportProfileUpdateReportError `json:"userErrors"`
+}
+
 // What asking for an import gave.
 type ImportBusinessRegisterPayload struct {
 	// The import; null exactly when there are errors.
@@ -496,6 +549,14 @@ type RejectEnrollmentPayload struct {
 	Enrollment *enrollment.Enrollment `json:"enrollment"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RejectEnrollmentError `json:"userErrors"`
+}
+
+// What rejecting gave.
+type RejectProfileUpdatePayload struct {
+	// The request; null exactly when there are errors.
+	ProfileUpdate *directory.Request `json:"profileUpdate"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RejectProfileUpdateError `json:"userErrors"`
 }
 
 // What removing a holiday gave.
@@ -750,6 +811,14 @@ type SetCalendarPayload struct {
 	UserErrors []*model.SetCalendarError `json:"userErrors"`
 }
 
+// What changing the listing gave.
+type SetDirectoryListingPayload struct {
+	// The listing; null exactly when there are errors.
+	Listing *directory.Listing `json:"listing"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SetDirectoryListingError `json:"userErrors"`
+}
+
 // What pausing the personal link gave.
 type SetPartnershipLinkPausedPayload struct {
 	// The link; null exactly when there are errors.
@@ -792,6 +861,14 @@ type SubmitEnrollmentPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done, all reasons at once; empty on success.
 	UserErrors []*model.SubmitEnrollmentError `json:"userErrors"`
+}
+
+// What filing a request gave.
+type SubmitProfileUpdatePayload struct {
+	// The request; null exactly when there are errors.
+	ProfileUpdate *directory.Request `json:"profileUpdate"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SubmitProfileUpdateError `json:"userErrors"`
 }
 
 // What happens, live: over `text/event-stream` (POST with that `Accept`, one stream a request) or over
@@ -868,6 +945,14 @@ type WithdrawEnrollmentPayload struct {
 	Enrollment *enrollment.Enrollment `json:"enrollment"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.WithdrawEnrollmentError `json:"userErrors"`
+}
+
+// What taking a request back gave.
+type WithdrawProfileUpdatePayload struct {
+	// The request; null exactly when there are errors.
+	ProfileUpdate *directory.Request `json:"profileUpdate"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.WithdrawProfileUpdateError `json:"userErrors"`
 }
 
 // What taking a request back gave.

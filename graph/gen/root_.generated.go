@@ -28,6 +28,10 @@ type ResolverRoot interface {
 	AuditExport() AuditExportResolver
 	Calendar() CalendarResolver
 	CalendarMove() CalendarMoveResolver
+	DirectoryCard() DirectoryCardResolver
+	DirectoryListing() DirectoryListingResolver
+	DirectoryLocation() DirectoryLocationResolver
+	DirectoryRevision() DirectoryRevisionResolver
 	Enrollment() EnrollmentResolver
 	EnrollmentCheck() EnrollmentCheckResolver
 	EnrollmentEntry() EnrollmentEntryResolver
@@ -52,6 +56,10 @@ type ResolverRoot interface {
 	PartnershipRequestDraft() PartnershipRequestDraftResolver
 	PartnershipRequestLine() PartnershipRequestLineResolver
 	PersonalToken() PersonalTokenResolver
+	ProfileUpdate() ProfileUpdateResolver
+	ProfileUpdateEntry() ProfileUpdateEntryResolver
+	ProfileUpdateMonth() ProfileUpdateMonthResolver
+	ProfileUpdateQuestion() ProfileUpdateQuestionResolver
 	Query() QueryResolver
 	RegisterImport() RegisterImportResolver
 	RegisterImportProblem() RegisterImportProblemResolver
@@ -96,10 +104,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAgreementSignatureFilter,
 		ec.unmarshalInputAgreementTextInput,
 		ec.unmarshalInputAnswerEnrollmentQuestionInput,
+		ec.unmarshalInputAnswerProfileUpdateQuestionInput,
 		ec.unmarshalInputAppealEnrollmentInput,
 		ec.unmarshalInputApproveEnrollmentInput,
+		ec.unmarshalInputApproveProfileUpdateInput,
 		ec.unmarshalInputAskEnrollmentQuestionInput,
+		ec.unmarshalInputAskProfileUpdateQuestionInput,
 		ec.unmarshalInputAssignEnrollmentInput,
+		ec.unmarshalInputAssignProfileUpdateInput,
 		ec.unmarshalInputAuditEventFilter,
 		ec.unmarshalInputAuthorizeProviderInput,
 		ec.unmarshalInputBeginEnrollmentInput,
@@ -112,6 +124,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputDeclareAffiliatesInput,
 		ec.unmarshalInputDeclineInvitationInput,
 		ec.unmarshalInputDeleteWebhookEndpointInput,
+		ec.unmarshalInputDirectoryFilter,
 		ec.unmarshalInputDisableUserInput,
 		ec.unmarshalInputEnableUserInput,
 		ec.unmarshalInputEndOtherSessionsInput,
@@ -120,6 +133,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEnrollmentFilter,
 		ec.unmarshalInputEnrollmentOrder,
 		ec.unmarshalInputExportAuditEventsInput,
+		ec.unmarshalInputExportProfileUpdateReportInput,
 		ec.unmarshalInputHolidayFilter,
 		ec.unmarshalInputImportBusinessRegisterInput,
 		ec.unmarshalInputImportMembershipRegisterInput,
@@ -141,6 +155,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPersonalTokenFilter,
 		ec.unmarshalInputPostalAddressInput,
 		ec.unmarshalInputPrimaryContactInput,
+		ec.unmarshalInputProfileUpdateFilter,
+		ec.unmarshalInputProfileUpdateLocationInput,
+		ec.unmarshalInputProfileUpdateOrder,
+		ec.unmarshalInputProfileUpdateReportFilter,
 		ec.unmarshalInputPromoteEnrollmentInput,
 		ec.unmarshalInputProveMembershipInput,
 		ec.unmarshalInputPublishAgreementInput,
@@ -151,6 +169,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRegisterPartnerInput,
 		ec.unmarshalInputReinstatePartnerInput,
 		ec.unmarshalInputRejectEnrollmentInput,
+		ec.unmarshalInputRejectProfileUpdateInput,
 		ec.unmarshalInputRemoveHolidayInput,
 		ec.unmarshalInputReplayFailedWebhookDeliveriesInput,
 		ec.unmarshalInputReplayWebhookDeliveryInput,
@@ -172,11 +191,13 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputSelectProgrammeIdInput,
 		ec.unmarshalInputSendTestWebhookInput,
 		ec.unmarshalInputSetCalendarInput,
+		ec.unmarshalInputSetDirectoryListingInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
 		ec.unmarshalInputSetUserRolesInput,
 		ec.unmarshalInputSignAgreementInput,
 		ec.unmarshalInputStartEnrollmentInput,
 		ec.unmarshalInputSubmitEnrollmentInput,
+		ec.unmarshalInputSubmitProfileUpdateInput,
 		ec.unmarshalInputSupportDetailsInput,
 		ec.unmarshalInputSupportProfileInput,
 		ec.unmarshalInputSuspendPartnerInput,
@@ -191,6 +212,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputWebhookEndpointFilter,
 		ec.unmarshalInputWithdrawAdminAccessInput,
 		ec.unmarshalInputWithdrawEnrollmentInput,
+		ec.unmarshalInputWithdrawProfileUpdateInput,
 		ec.unmarshalInputWithdrawTerminationInput,
 	)
 	first := true
@@ -479,6 +501,12 @@ enum Capability {
   AGREEMENT_SIGN
   "Publish versions of the partner agreement."
   AGREEMENT_PUBLISH
+  "List the own company in the directory, and file profile updates."
+  DIRECTORY_EDIT
+  "Read the own organization's listing and profile updates; all of them for the operator."
+  PROFILE_UPDATE_READ
+  "Review profile updates."
+  PROFILE_UPDATE_REVIEW
 }
 
 "The signed-in person. Everything here is read afresh for every request, so a revocation takes effect at the next one."
@@ -1479,17 +1507,27 @@ enum AuditExportState {
   EXPIRED
 }
 
-"A CSV file of audit events that an operation writes for one person; nobody else sees it."
+"What an exported file holds."
+enum AuditExportKind {
+  "Events of the audit."
+  AUDIT_EVENTS
+  "How the promise of profile updates was kept, month by month."
+  PROFILE_UPDATE_REPORT
+}
+
+"A CSV file that an operation writes for one person; nobody else sees it."
 type AuditExport implements Node {
   "The opaque, permanent id."
   id: ID!
+  "What the file holds."
+  kind: AuditExportKind!
   "Where it stands."
   state: AuditExportState!
   "The stable code of why it could not be written; null where it could."
   failureCode: String
-  "How many events it will hold, at most 1,000,000; null until they have been counted."
+  "How many lines it will hold, at most 1,000,000; null until they have been counted."
   rowCount: Int
-  "How many events were written so far."
+  "How many lines were written so far."
   rowsDone: Int!
   "The path from which it is downloaded with GET, by session or personal token; null unless it is ready."
   downloadUrl: String
@@ -1911,6 +1949,934 @@ type RemoveHolidayError implements UserError {
 "The codes of why a holiday could not be removed."
 enum RemoveHolidayErrorCode {
   "The target is absent."
+  NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/directory.graphqls", Input: `extend type Query {
+  """
+  The public directory, "find a provider": the locations of the active providers that have opted in, by company
+  name. Anybody may read it.
+  """
+  directory(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: DirectoryFilter
+  ): DirectoryLocationConnection! @public
+
+  """
+  A provider's place in the directory: the viewer's own without ` + "`" + `partnerId` + "`" + `, anybody's for the operator. Null for who
+  is no provider, or hidden.
+  """
+  directoryListing(
+    "Which provider; the viewer's own without it."
+    partnerId: ID
+  ): DirectoryListing @access(permission: PROFILE_UPDATE_READ)
+
+  """
+  The profile update requests of the viewer's organization; for reviewers those of all, which is their queue: first
+  what has the least time left, then what waits for its provider, last what is closed.
+  """
+  profileUpdates(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: ProfileUpdateFilter
+    "The ordering; by the time left without it. Cursors hold for one ordering only."
+    orderBy: ProfileUpdateOrder
+  ): ProfileUpdateConnection! @access(permission: PROFILE_UPDATE_READ)
+
+  """
+  How the promise of profile updates was kept, month by month of the operator's calendar, at most 36 months; months in
+  which no promise ended have no line.
+  """
+  profileUpdateReport(
+    "Which months; the last twelve without it."
+    filter: ProfileUpdateReportFilter
+  ): [ProfileUpdateMonth!]! @access(permission: PROFILE_UPDATE_REVIEW)
+}
+
+extend type Mutation {
+  """
+  Opts in to the directory, or out of it, at once. The first time the provider gets a card from its verified profile;
+  what cards say changes by profile update requests alone.
+  """
+  setDirectoryListing(
+    "Whether the public shall see the viewer's company."
+    input: SetDirectoryListingInput!
+  ): SetDirectoryListingPayload! @access(permission: DIRECTORY_EDIT)
+
+  """
+  Files a profile update request: what shall change of the directory against today. A provider has one open request at
+  most. It is worked within 14 days, and promised within 21, on the operator's calendar; a mail says the dates.
+  """
+  submitProfileUpdate(
+    "What shall change."
+    input: SubmitProfileUpdateInput!
+  ): SubmitProfileUpdatePayload! @access(permission: DIRECTORY_EDIT)
+
+  "Takes a request back, as long as it is not decided."
+  withdrawProfileUpdate(
+    "Which request."
+    input: WithdrawProfileUpdateInput!
+  ): WithdrawProfileUpdatePayload! @access(permission: DIRECTORY_EDIT)
+
+  "Answers the reviewers' open question, perhaps with other changes; the promised time goes on."
+  answerProfileUpdateQuestion(
+    "The answer."
+    input: AnswerProfileUpdateQuestionInput!
+  ): AnswerProfileUpdateQuestionPayload! @access(permission: DIRECTORY_EDIT)
+
+  """
+  Gives a request to a reviewer, or to nobody; the review begins with the first one. What another reviewer works is
+  taken over only with ` + "`" + `expectedVersion` + "`" + `.
+  """
+  assignProfileUpdate(
+    "The request and the reviewer."
+    input: AssignProfileUpdateInput!
+  ): AssignProfileUpdatePayload! @access(permission: PROFILE_UPDATE_REVIEW)
+
+  "Asks the provider; the promised time stands still until the answer. At most 20 questions a request."
+  askProfileUpdateQuestion(
+    "The question."
+    input: AskProfileUpdateQuestionInput!
+  ): AskProfileUpdateQuestionPayload! @access(permission: PROFILE_UPDATE_REVIEW)
+
+  "Approves a request; the operation publishes it."
+  approveProfileUpdate(
+    "Which request."
+    input: ApproveProfileUpdateInput!
+  ): ApproveProfileUpdatePayload! @access(permission: PROFILE_UPDATE_REVIEW)
+
+  "Rejects a request; the provider is mailed the reason, and may file another one at once."
+  rejectProfileUpdate(
+    "The request and the reason."
+    input: RejectProfileUpdateInput!
+  ): RejectProfileUpdatePayload! @access(permission: PROFILE_UPDATE_REVIEW)
+
+  "Writes the report on profile updates into a CSV file, for the viewer alone; besides it takes AUDIT_READ, as all files do."
+  exportProfileUpdateReport(
+    "Which months."
+    input: ExportProfileUpdateReportInput!
+  ): ExportProfileUpdateReportPayload! @access(permission: PROFILE_UPDATE_REVIEW)
+}
+
+extend type Subscription {
+  "Profile update requests of the viewer's organization that were filed or went on; for reviewers those of all."
+  profileUpdateChanged(
+    "Only this request."
+    id: ID
+  ): ProfileUpdate! @access(permission: PROFILE_UPDATE_READ)
+}
+
+# ---- The directory ----
+
+"One card of the directory: a provider in one place. The public sees it while the provider is listed and active."
+type DirectoryLocation implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The name on the card, 2 to 100 characters."
+  companyName: String!
+  "The two letter code of the country; it never changes."
+  country: String!
+  "The code of the region of the country."
+  region: String!
+  "The address of the page that the card leads to, beginning with https://."
+  targetUrl: String!
+  "The path of the logo, PNG, JPEG or GIF, which anybody may load; null without one, and while the card is not public."
+  logoUrl: String
+  "Whether the public sees the card."
+  isPublic: Boolean!
+  "When the card came to be."
+  createdAt: Time!
+  "When it last changed."
+  updatedAt: Time!
+}
+
+"One row of a list of the directory with its place."
+type DirectoryLocationEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: DirectoryLocation!
+}
+
+"One page of a list of the directory."
+type DirectoryLocationConnection {
+  "The page's rows with their places."
+  edges: [DirectoryLocationEdge!]!
+  "The page's rows without their places."
+  nodes: [DirectoryLocation!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows the directory; conditions given together must all hold."
+input DirectoryFilter {
+  "Only cards of the region with this code."
+  region: String
+  "Only cards of the country with this two letter code."
+  country: String
+  "Only cards whose company name begins so, at most 200 bytes; capitals and accents make no difference."
+  search: String
+}
+
+"A provider's place in the directory."
+type DirectoryListing {
+  "The provider; null where hidden."
+  partner: Partner
+  "Whether the provider has opted in."
+  isListed: Boolean!
+  "Whether the public sees its cards: it has opted in and is active in the programme."
+  isPublic: Boolean!
+  "The cards of its locations as they are today, oldest first, at most 100."
+  locations: [DirectoryLocation!]!
+  "The request that is open now; null without one."
+  openUpdate: ProfileUpdate
+  "What happened to the listing, newest first, at most 100."
+  history: [DirectoryRevision!]!
+  "Counts what happened to it; give it back as ` + "`" + `expectedVersion` + "`" + `. 0 for one that was never touched."
+  version: Int!
+}
+
+"What happened to a listing."
+enum DirectoryRevisionKind {
+  "The provider opted in."
+  LISTED
+  "The provider opted out."
+  UNLISTED
+  "An approved request was published."
+  PUBLISHED
+  "The provider does not take part in the programme any more: it was suspended or closed."
+  HIDDEN
+  "The provider takes part again."
+  SHOWN
+}
+
+"One version of a listing."
+type DirectoryRevision {
+  "Its number; versions are numbered from 1."
+  version: Int!
+  "What happened."
+  kind: DirectoryRevisionKind!
+  "When it happened."
+  occurredAt: Time!
+  "Who of the provider did it, or filed what was published; null where hidden or where nobody of the provider did."
+  changedBy: User
+  "The request that was published; null for everything else."
+  profileUpdate: ProfileUpdate
+}
+
+# ---- Profile update requests ----
+
+"Where a profile update request stands."
+enum ProfileUpdateStatus {
+  "Waits for a reviewer."
+  SUBMITTED
+  "Is reviewed."
+  IN_REVIEW
+  "Waits for the provider's answer, and the promised time waits too."
+  WAITING_FOR_PARTNER
+  "Is on its way into the directory; it cannot be taken back any more."
+  APPROVED
+  "Is in the directory."
+  PUBLISHED
+  "Was rejected with a reason."
+  REJECTED
+  "The provider took it back."
+  WITHDRAWN
+}
+
+"A request to change what the directory says of a provider, worked to a promise."
+type ProfileUpdate implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The provider; null where hidden."
+  partner: Partner
+  "The provider's legal name when it filed."
+  company: String!
+  "Where it stands."
+  status: ProfileUpdateStatus!
+  "What it changes, at most 100 locations."
+  changes: [ProfileUpdateChange!]!
+  "How the promise is kept; null where the request was taken back in time."
+  slaState: SlaState
+  "When it is to be done, by what counted until now; while it waits for the provider, what that would be if the answer came now. Null only where the calendar never reaches it."
+  targetAt: Time
+  "Until when it is promised, likewise."
+  dueAt: Time
+  "Whether the promised time stands still until the provider answers."
+  isPaused: Boolean!
+  "How much of the promised time has counted so far, in minutes."
+  spentMinutes: Int!
+  "The reviewers' questions with their answers, oldest first, at most 20."
+  questions: [ProfileUpdateQuestion!]!
+  "What happened, oldest first, at most 500; the operator's internal lines are shown to the operator only."
+  timeline: [ProfileUpdateEntry!]!
+  "Who filed it; null where hidden."
+  createdBy: User
+  "The reviewer who works it; null where nobody does, and for the provider."
+  assignee: User
+  "The reviewer who decided it; null while undecided, and for the provider."
+  decidedBy: User
+  "When it was approved or rejected; null before that."
+  decidedAt: Time
+  "Why it was rejected; null unless it was."
+  rejectReason: String
+  "The newest work on it that the viewer sees, such as its publication; null without one."
+  operation: Operation
+  "When it was published; null before that."
+  publishedAt: Time
+  "When it ended; null while it is open."
+  closedAt: Time
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was filed."
+  createdAt: Time!
+  "When it last changed."
+  updatedAt: Time!
+}
+
+"What a request does to one location."
+type ProfileUpdateChange {
+  "The id of the location, also of one that is still to be added."
+  locationId: ID!
+  "What the card said when the request was filed; null where the location is added."
+  before: DirectoryCard
+  "What the card shall say; null where the location is removed."
+  after: DirectoryCard
+}
+
+"What a card says."
+type DirectoryCard {
+  "The name on the card."
+  companyName: String!
+  "The two letter code of the country."
+  country: String!
+  "The address of the page that the card leads to."
+  targetUrl: String!
+  "The logo, for the provider's own people and the operator's reviewers; null without one."
+  logo: File
+}
+
+"What the reviewers asked the provider, and the answer."
+type ProfileUpdateQuestion {
+  "Its number; questions are numbered from 1."
+  number: Int!
+  "The question, at most 2,000 characters."
+  text: String!
+  "Who asked; null for the provider."
+  askedBy: User
+  "When it was asked."
+  askedAt: Time!
+  "The answer; null while there is none."
+  answer: String
+  "Who answered; null while nobody did, or where hidden."
+  answeredBy: User
+  "When it was answered; null before that."
+  answeredAt: Time
+}
+
+"A side of a profile update request."
+enum ProfileUpdateSide {
+  "Somebody of the provider."
+  PROVIDER
+  "Somebody of the operator."
+  OPERATOR
+  "channelgraph itself, when something fell due or a worker published."
+  SYSTEM
+}
+
+"What a line of the timeline tells."
+enum ProfileUpdateEntryKind {
+  "It was filed."
+  SUBMITTED
+  "It was given to a reviewer, or to nobody."
+  ASSIGNED
+  "The review began."
+  REVIEW_STARTED
+  "The reviewers asked."
+  ASKED
+  "The provider answered."
+  ANSWERED
+  "The provider changed what it asks for."
+  AMENDED
+  "It was approved."
+  APPROVED
+  "It was published."
+  PUBLISHED
+  "It was rejected."
+  REJECTED
+  "The provider took it back, or left the programme."
+  WITHDRAWN
+  "The reviewers were warned; the note says how many per cent of the target had passed."
+  WARNED
+  "The promise was broken."
+  BREACHED
+  "A change of the operator's calendar moved the promised dates."
+  PROMISE_MOVED
+}
+
+"One line of the timeline."
+type ProfileUpdateEntry {
+  "Its number; lines are numbered from 1, and the operator's internal ones count."
+  number: Int!
+  "What it tells."
+  kind: ProfileUpdateEntryKind!
+  "When it happened."
+  occurredAt: Time!
+  "Which side acted."
+  side: ProfileUpdateSide!
+  "Who acted; null where it is nobody in particular, and for the provider where a reviewer did."
+  actorName: String
+  "Whether it is shown to the operator only."
+  isInternal: Boolean!
+  "What was written; null without a text."
+  note: String
+  "The moment that was promised; null without one."
+  untilAt: Time
+}
+
+"One row of a list of profile update requests with its place."
+type ProfileUpdateEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: ProfileUpdate!
+}
+
+"One page of a list of profile update requests."
+type ProfileUpdateConnection {
+  "The page's rows with their places."
+  edges: [ProfileUpdateEdge!]!
+  "The page's rows without their places."
+  nodes: [ProfileUpdate!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"What a list of profile update requests is sorted by."
+enum ProfileUpdateOrderField {
+  "By the time left; what waits for its provider comes after that, and what is closed last."
+  TIME_LEFT
+  "By when they were filed."
+  CREATED_AT
+}
+
+"An ordering of profile update requests; equal values are sorted by id."
+input ProfileUpdateOrder {
+  "What to sort by."
+  field: ProfileUpdateOrderField! = TIME_LEFT
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"By whom a profile update request is worked."
+enum ProfileUpdateAssignment {
+  "By the viewer."
+  ME
+  "By nobody yet."
+  NOBODY
+  "By some reviewer."
+  ANYBODY
+}
+
+"Narrows a list of profile update requests; conditions given together must all hold."
+input ProfileUpdateFilter {
+  "Only requests in one of these states, at most 7."
+  status: [ProfileUpdateStatus!]
+  "Only requests of this provider."
+  partnerId: ID
+  "Only those that are worked by me, nobody or anybody; for reviewers."
+  assigned: ProfileUpdateAssignment
+  "Only those that this reviewer works; for reviewers."
+  assigneeId: ID
+  "Only those that the operator has to work on and whose promise ends before this moment."
+  dueBeforeAt: Time
+  "Only those that the operator has to work on and whose promise is broken, or is not."
+  isBreached: Boolean
+}
+
+"Bounds a report by months of the operator's calendar, at most 36."
+input ProfileUpdateReportFilter {
+  "The first month, such as ` + "`" + `2026-01` + "`" + `; eleven before the last one without it."
+  from: String
+  "The last month, such as ` + "`" + `2026-12` + "`" + `; the present one without it."
+  to: String
+}
+
+"How the promises were kept that ended in one month."
+type ProfileUpdateMonth {
+  "The month, such as ` + "`" + `2026-11` + "`" + `."
+  month: String!
+  "How many were kept."
+  met: Int!
+  "How many were broken."
+  breached: Int!
+  "The median of the time that counted, in minutes."
+  medianMinutes: Int!
+}
+
+# ---- Inputs and payloads ----
+
+"Whether the public shall see the viewer's company."
+input SetDirectoryListingInput {
+  "True opts in, false out."
+  isListed: Boolean!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the listing has changed since this version."
+  expectedVersion: Int
+}
+
+"What changing the listing gave."
+type SetDirectoryListingPayload {
+  "The listing; null exactly when there are errors."
+  listing: DirectoryListing
+  "Why nothing was done; empty on success."
+  userErrors: [SetDirectoryListingError!]!
+}
+
+"What shall become of one location; what is absent stays as it is."
+input ProfileUpdateLocationInput {
+  "Which location; absent for one that is to be added."
+  locationId: ID
+  "The name on the card, 2 to 100 characters; mandatory for one that is added."
+  companyName: String
+  "The two letter code of the country, in the provider's region; mandatory for one that is added, and fixed then."
+  country: String
+  """
+  The address of the page, at most 500 bytes: https, a public host, the usual port, without user name and password;
+  mandatory for one that is added.
+  """
+  targetUrl: String
+  "A logo that was uploaded for ` + "`" + `PROFILE_LOGO` + "`" + ` and not handed in before, to show from then on."
+  logoFileId: ID
+  "Takes the logo away."
+  isLogoRemoved: Boolean! = false
+  "Takes the whole location away; nothing else is said of it then."
+  isRemoved: Boolean! = false
+}
+
+"What shall change of the directory."
+input SubmitProfileUpdateInput {
+  "What shall become of which locations, 1 to 100; the others stay as they are. A provider has at most 100."
+  locations: [ProfileUpdateLocationInput!]!
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of a second request."
+  idempotencyKey: String
+}
+
+"What filing a request gave."
+type SubmitProfileUpdatePayload {
+  "The request; null exactly when there are errors."
+  profileUpdate: ProfileUpdate
+  "Why nothing was done; empty on success."
+  userErrors: [SubmitProfileUpdateError!]!
+}
+
+"Which request to take back."
+input WithdrawProfileUpdateInput {
+  "The id of the request."
+  profileUpdateId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+}
+
+"What taking a request back gave."
+type WithdrawProfileUpdatePayload {
+  "The request; null exactly when there are errors."
+  profileUpdate: ProfileUpdate
+  "Why nothing was done; empty on success."
+  userErrors: [WithdrawProfileUpdateError!]!
+}
+
+"The answer to the reviewers' question."
+input AnswerProfileUpdateQuestionInput {
+  "The id of the request."
+  profileUpdateId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+  "The answer, 1 to 2,000 characters."
+  text: String!
+  "Replaces what the request asks for, at most 100 locations; absent or empty leaves it. Logos handed in with it before may be named again."
+  locations: [ProfileUpdateLocationInput!]
+}
+
+"What answering gave."
+type AnswerProfileUpdateQuestionPayload {
+  "The request; null exactly when there are errors."
+  profileUpdate: ProfileUpdate
+  "Why nothing was done; empty on success."
+  userErrors: [AnswerProfileUpdateQuestionError!]!
+}
+
+"To whom to give a request."
+input AssignProfileUpdateInput {
+  "The id of the request."
+  profileUpdateId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+  "The id of the reviewer; null or absent takes it from whoever has it."
+  assigneeId: ID
+}
+
+"What giving a request to somebody gave."
+type AssignProfileUpdatePayload {
+  "The request; null exactly when there are errors."
+  profileUpdate: ProfileUpdate
+  "Why nothing was done; empty on success."
+  userErrors: [AssignProfileUpdateError!]!
+}
+
+"What to ask the provider."
+input AskProfileUpdateQuestionInput {
+  "The id of the request."
+  profileUpdateId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+  "The question, 1 to 2,000 characters."
+  text: String!
+}
+
+"What asking gave."
+type AskProfileUpdateQuestionPayload {
+  "The request; null exactly when there are errors."
+  profileUpdate: ProfileUpdate
+  "Why nothing was done; empty on success."
+  userErrors: [AskProfileUpdateQuestionError!]!
+}
+
+"Which request to approve."
+input ApproveProfileUpdateInput {
+  "The id of the request."
+  profileUpdateId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+}
+
+"What approving gave."
+type ApproveProfileUpdatePayload {
+  "The request; null exactly when there are errors."
+  profileUpdate: ProfileUpdate
+  "Its publication."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ApproveProfileUpdateError!]!
+}
+
+"Which request to reject, and why."
+input RejectProfileUpdateInput {
+  "The id of the request."
+  profileUpdateId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+  "Why, 1 to 2,000 characters; the provider reads it."
+  reason: String!
+}
+
+"What rejecting gave."
+type RejectProfileUpdatePayload {
+  "The request; null exactly when there are errors."
+  profileUpdate: ProfileUpdate
+  "Why nothing was done; empty on success."
+  userErrors: [RejectProfileUpdateError!]!
+}
+
+"Which months to export."
+input ExportProfileUpdateReportInput {
+  "Bounds the months; the last twelve without it."
+  filter: ProfileUpdateReportFilter
+  "1 to 128 characters; the same key again within 48 hours gives the first export instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for the file gave."
+type ExportProfileUpdateReportPayload {
+  "The export; null exactly when there are errors."
+  auditExport: AuditExport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ExportProfileUpdateReportError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why the listing could not be changed."
+type SetDirectoryListingError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SetDirectoryListingErrorCode!
+}
+
+"The codes of why the listing could not be changed."
+enum SetDirectoryListingErrorCode {
+  "It has moved on, or changed since the expected version; load it again."
+  CONFLICT
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The provider does not take part in the programme now."
+  PROVIDER_NOT_ACTIVE
+}
+
+"Why the request could not be filed."
+type SubmitProfileUpdateError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SubmitProfileUpdateErrorCode!
+}
+
+"The codes of why the request could not be filed."
+enum SubmitProfileUpdateErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A location stays in its country."
+  COUNTRY_FIXED
+  "The country is not in the provider's region."
+  COUNTRY_NOT_OF_REGION
+  "The programme is not open in this country."
+  COUNTRY_UNKNOWN
+  "The file was handed in before."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form, or does not go with another one."
+  INVALID
+  "The name looks like a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The provider has an open request already."
+  PROFILE_UPDATE_OPEN
+  "The provider does not take part in the programme now."
+  PROVIDER_NOT_ACTIVE
+  "A value is missing."
+  REQUIRED
+  "The address of a page holds a user name or a password."
+  TARGET_URL_CREDENTIALS
+  "The address of a page has the wrong form."
+  TARGET_URL_INVALID
+  "The address of a page does not begin with https."
+  TARGET_URL_NOT_HTTPS
+  "The address of a page leads to no place that the public can reach."
+  TARGET_URL_PRIVATE_HOST
+  "A value is too long."
+  TOO_LONG
+  "There are too many."
+  TOO_MANY
+  "A name is too short."
+  TOO_SHORT
+  "Nothing would change."
+  UNCHANGED
+}
+
+"Why the request could not be taken back."
+type WithdrawProfileUpdateError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: WithdrawProfileUpdateErrorCode!
+}
+
+"The codes of why the request could not be taken back."
+enum WithdrawProfileUpdateErrorCode {
+  "It has moved on, or changed since the expected version; load it again."
+  CONFLICT
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"Why the question could not be answered."
+type AnswerProfileUpdateQuestionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AnswerProfileUpdateQuestionErrorCode!
+}
+
+"The codes of why the question could not be answered."
+enum AnswerProfileUpdateQuestionErrorCode {
+  "It has moved on, or changed since the expected version; load it again."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A location stays in its country."
+  COUNTRY_FIXED
+  "The country is not in the provider's region."
+  COUNTRY_NOT_OF_REGION
+  "The programme is not open in this country."
+  COUNTRY_UNKNOWN
+  "The file was handed in before."
+  FILE_ATTACHED
+  "A value has the wrong form, or does not go with another one."
+  INVALID
+  "The name looks like a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "The address of a page holds a user name or a password."
+  TARGET_URL_CREDENTIALS
+  "The address of a page has the wrong form."
+  TARGET_URL_INVALID
+  "The address of a page does not begin with https."
+  TARGET_URL_NOT_HTTPS
+  "The address of a page leads to no place that the public can reach."
+  TARGET_URL_PRIVATE_HOST
+  "A value is too long."
+  TOO_LONG
+  "There are too many."
+  TOO_MANY
+  "A name is too short."
+  TOO_SHORT
+  "Nothing would change."
+  UNCHANGED
+}
+
+"Why the request could not be given to somebody."
+type AssignProfileUpdateError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AssignProfileUpdateErrorCode!
+}
+
+"The codes of why the request could not be given to somebody."
+enum AssignProfileUpdateErrorCode {
+  "It has moved on, or changed since the expected version; load it again."
+  CONFLICT
+  "The user named does not review."
+  NOT_A_REVIEWER
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The reviewer belongs to the provider: somebody else has to review it."
+  OWN_ORGANIZATION
+}
+
+"Why the provider could not be asked."
+type AskProfileUpdateQuestionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AskProfileUpdateQuestionErrorCode!
+}
+
+"The codes of why the provider could not be asked."
+enum AskProfileUpdateQuestionErrorCode {
+  "It has moved on, or changed since the expected version; load it again."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The reviewer belongs to the provider: somebody else has to review it."
+  OWN_ORGANIZATION
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "There are too many."
+  TOO_MANY
+}
+
+"Why the request could not be approved."
+type ApproveProfileUpdateError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ApproveProfileUpdateErrorCode!
+}
+
+"The codes of why the request could not be approved."
+enum ApproveProfileUpdateErrorCode {
+  "It has moved on, or changed since the expected version; load it again."
+  CONFLICT
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The reviewer belongs to the provider: somebody else has to review it."
+  OWN_ORGANIZATION
+}
+
+"Why the request could not be rejected."
+type RejectProfileUpdateError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RejectProfileUpdateErrorCode!
+}
+
+"The codes of why the request could not be rejected."
+enum RejectProfileUpdateErrorCode {
+  "It has moved on, or changed since the expected version; load it again."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The reviewer belongs to the provider: somebody else has to review it."
+  OWN_ORGANIZATION
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why the report could not be exported."
+type ExportProfileUpdateReportError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ExportProfileUpdateReportErrorCode!
+}
+
+"The codes of why the report could not be exported."
+enum ExportProfileUpdateReportErrorCode {
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form, or does not go with another one."
+  INVALID
+  "A month has the wrong form."
+  MONTH_INVALID
+  "The target is absent, or the viewer may not see it."
   NOT_FOUND
 }
 `, BuiltIn: false},
@@ -3935,6 +4901,8 @@ enum EventKind {
   PARTNER_CHANGED
   "An enrollment went on."
   ENROLLMENT_CHANGED
+  "A profile update request was filed or went on."
+  PROFILE_UPDATE_CHANGED
   "The state of an operation changed."
   OPERATION_CHANGED
 }
@@ -7885,6 +8853,28 @@ func (ec *executionContext) childFields_AnswerEnrollmentQuestionPayload(ctx cont
 	return nil, fmt.Errorf("no field named %q was found under type AnswerEnrollmentQuestionPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_AnswerProfileUpdateQuestionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AnswerProfileUpdateQuestionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AnswerProfileUpdateQuestionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AnswerProfileUpdateQuestionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AnswerProfileUpdateQuestionError", field.Name)
+}
+
+func (ec *executionContext) childFields_AnswerProfileUpdateQuestionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "profileUpdate":
+		return ec.fieldContext_AnswerProfileUpdateQuestionPayload_profileUpdate(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AnswerProfileUpdateQuestionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AnswerProfileUpdateQuestionPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AppealEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -7929,6 +8919,30 @@ func (ec *executionContext) childFields_ApproveEnrollmentPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type ApproveEnrollmentPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ApproveProfileUpdateError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ApproveProfileUpdateError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ApproveProfileUpdateError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ApproveProfileUpdateError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApproveProfileUpdateError", field.Name)
+}
+
+func (ec *executionContext) childFields_ApproveProfileUpdatePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "profileUpdate":
+		return ec.fieldContext_ApproveProfileUpdatePayload_profileUpdate(ctx, field)
+	case "operation":
+		return ec.fieldContext_ApproveProfileUpdatePayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ApproveProfileUpdatePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApproveProfileUpdatePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AskEnrollmentQuestionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -7951,6 +8965,28 @@ func (ec *executionContext) childFields_AskEnrollmentQuestionPayload(ctx context
 	return nil, fmt.Errorf("no field named %q was found under type AskEnrollmentQuestionPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_AskProfileUpdateQuestionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AskProfileUpdateQuestionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AskProfileUpdateQuestionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AskProfileUpdateQuestionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AskProfileUpdateQuestionError", field.Name)
+}
+
+func (ec *executionContext) childFields_AskProfileUpdateQuestionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "profileUpdate":
+		return ec.fieldContext_AskProfileUpdateQuestionPayload_profileUpdate(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AskProfileUpdateQuestionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AskProfileUpdateQuestionPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AssignEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -7971,6 +9007,28 @@ func (ec *executionContext) childFields_AssignEnrollmentPayload(ctx context.Cont
 		return ec.fieldContext_AssignEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AssignEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignProfileUpdateError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AssignProfileUpdateError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AssignProfileUpdateError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AssignProfileUpdateError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignProfileUpdateError", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignProfileUpdatePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "profileUpdate":
+		return ec.fieldContext_AssignProfileUpdatePayload_profileUpdate(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AssignProfileUpdatePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignProfileUpdatePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8037,6 +9095,8 @@ func (ec *executionContext) childFields_AuditExport(ctx context.Context, field g
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_AuditExport_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_AuditExport_kind(ctx, field)
 	case "state":
 		return ec.fieldContext_AuditExport_state(ctx, field)
 	case "failureCode":
@@ -8391,6 +9451,104 @@ func (ec *executionContext) childFields_DeleteWebhookEndpointPayload(ctx context
 		return ec.fieldContext_DeleteWebhookEndpointPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteWebhookEndpointPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DirectoryCard(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "companyName":
+		return ec.fieldContext_DirectoryCard_companyName(ctx, field)
+	case "country":
+		return ec.fieldContext_DirectoryCard_country(ctx, field)
+	case "targetUrl":
+		return ec.fieldContext_DirectoryCard_targetUrl(ctx, field)
+	case "logo":
+		return ec.fieldContext_DirectoryCard_logo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DirectoryCard", field.Name)
+}
+
+func (ec *executionContext) childFields_DirectoryListing(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partner":
+		return ec.fieldContext_DirectoryListing_partner(ctx, field)
+	case "isListed":
+		return ec.fieldContext_DirectoryListing_isListed(ctx, field)
+	case "isPublic":
+		return ec.fieldContext_DirectoryListing_isPublic(ctx, field)
+	case "locations":
+		return ec.fieldContext_DirectoryListing_locations(ctx, field)
+	case "openUpdate":
+		return ec.fieldContext_DirectoryListing_openUpdate(ctx, field)
+	case "history":
+		return ec.fieldContext_DirectoryListing_history(ctx, field)
+	case "version":
+		return ec.fieldContext_DirectoryListing_version(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DirectoryListing", field.Name)
+}
+
+func (ec *executionContext) childFields_DirectoryLocation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_DirectoryLocation_id(ctx, field)
+	case "companyName":
+		return ec.fieldContext_DirectoryLocation_companyName(ctx, field)
+	case "country":
+		return ec.fieldContext_DirectoryLocation_country(ctx, field)
+	case "region":
+		return ec.fieldContext_DirectoryLocation_region(ctx, field)
+	case "targetUrl":
+		return ec.fieldContext_DirectoryLocation_targetUrl(ctx, field)
+	case "logoUrl":
+		return ec.fieldContext_DirectoryLocation_logoUrl(ctx, field)
+	case "isPublic":
+		return ec.fieldContext_DirectoryLocation_isPublic(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_DirectoryLocation_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_DirectoryLocation_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DirectoryLocation", field.Name)
+}
+
+func (ec *executionContext) childFields_DirectoryLocationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_DirectoryLocationConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_DirectoryLocationConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_DirectoryLocationConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_DirectoryLocationConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DirectoryLocationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_DirectoryLocationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DirectoryLocationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_DirectoryLocationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DirectoryLocationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_DirectoryRevision(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_DirectoryRevision_version(ctx, field)
+	case "kind":
+		return ec.fieldContext_DirectoryRevision_kind(ctx, field)
+	case "occurredAt":
+		return ec.fieldContext_DirectoryRevision_occurredAt(ctx, field)
+	case "changedBy":
+		return ec.fieldContext_DirectoryRevision_changedBy(ctx, field)
+	case "profileUpdate":
+		return ec.fieldContext_DirectoryRevision_profileUpdate(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DirectoryRevision", field.Name)
 }
 
 func (ec *executionContext) childFields_DisableUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8817,6 +9975,30 @@ func (ec *executionContext) childFields_ExportAuditEventsPayload(ctx context.Con
 		return ec.fieldContext_ExportAuditEventsPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ExportAuditEventsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportProfileUpdateReportError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ExportProfileUpdateReportError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ExportProfileUpdateReportError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ExportProfileUpdateReportError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportProfileUpdateReportError", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportProfileUpdateReportPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "auditExport":
+		return ec.fieldContext_ExportProfileUpdateReportPayload_auditExport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ExportProfileUpdateReportPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ExportProfileUpdateReportPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportProfileUpdateReportPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9767,6 +10949,150 @@ func (ec *executionContext) childFields_PrimaryContact(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type PrimaryContact", field.Name)
 }
 
+func (ec *executionContext) childFields_ProfileUpdate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ProfileUpdate_id(ctx, field)
+	case "partner":
+		return ec.fieldContext_ProfileUpdate_partner(ctx, field)
+	case "company":
+		return ec.fieldContext_ProfileUpdate_company(ctx, field)
+	case "status":
+		return ec.fieldContext_ProfileUpdate_status(ctx, field)
+	case "changes":
+		return ec.fieldContext_ProfileUpdate_changes(ctx, field)
+	case "slaState":
+		return ec.fieldContext_ProfileUpdate_slaState(ctx, field)
+	case "targetAt":
+		return ec.fieldContext_ProfileUpdate_targetAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_ProfileUpdate_dueAt(ctx, field)
+	case "isPaused":
+		return ec.fieldContext_ProfileUpdate_isPaused(ctx, field)
+	case "spentMinutes":
+		return ec.fieldContext_ProfileUpdate_spentMinutes(ctx, field)
+	case "questions":
+		return ec.fieldContext_ProfileUpdate_questions(ctx, field)
+	case "timeline":
+		return ec.fieldContext_ProfileUpdate_timeline(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_ProfileUpdate_createdBy(ctx, field)
+	case "assignee":
+		return ec.fieldContext_ProfileUpdate_assignee(ctx, field)
+	case "decidedBy":
+		return ec.fieldContext_ProfileUpdate_decidedBy(ctx, field)
+	case "decidedAt":
+		return ec.fieldContext_ProfileUpdate_decidedAt(ctx, field)
+	case "rejectReason":
+		return ec.fieldContext_ProfileUpdate_rejectReason(ctx, field)
+	case "operation":
+		return ec.fieldContext_ProfileUpdate_operation(ctx, field)
+	case "publishedAt":
+		return ec.fieldContext_ProfileUpdate_publishedAt(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_ProfileUpdate_closedAt(ctx, field)
+	case "version":
+		return ec.fieldContext_ProfileUpdate_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ProfileUpdate_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_ProfileUpdate_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProfileUpdate", field.Name)
+}
+
+func (ec *executionContext) childFields_ProfileUpdateChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "locationId":
+		return ec.fieldContext_ProfileUpdateChange_locationId(ctx, field)
+	case "before":
+		return ec.fieldContext_ProfileUpdateChange_before(ctx, field)
+	case "after":
+		return ec.fieldContext_ProfileUpdateChange_after(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProfileUpdateChange", field.Name)
+}
+
+func (ec *executionContext) childFields_ProfileUpdateConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ProfileUpdateConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ProfileUpdateConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ProfileUpdateConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ProfileUpdateConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProfileUpdateConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ProfileUpdateEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ProfileUpdateEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ProfileUpdateEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProfileUpdateEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ProfileUpdateEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_ProfileUpdateEntry_number(ctx, field)
+	case "kind":
+		return ec.fieldContext_ProfileUpdateEntry_kind(ctx, field)
+	case "occurredAt":
+		return ec.fieldContext_ProfileUpdateEntry_occurredAt(ctx, field)
+	case "side":
+		return ec.fieldContext_ProfileUpdateEntry_side(ctx, field)
+	case "actorName":
+		return ec.fieldContext_ProfileUpdateEntry_actorName(ctx, field)
+	case "isInternal":
+		return ec.fieldContext_ProfileUpdateEntry_isInternal(ctx, field)
+	case "note":
+		return ec.fieldContext_ProfileUpdateEntry_note(ctx, field)
+	case "untilAt":
+		return ec.fieldContext_ProfileUpdateEntry_untilAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProfileUpdateEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_ProfileUpdateMonth(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "month":
+		return ec.fieldContext_ProfileUpdateMonth_month(ctx, field)
+	case "met":
+		return ec.fieldContext_ProfileUpdateMonth_met(ctx, field)
+	case "breached":
+		return ec.fieldContext_ProfileUpdateMonth_breached(ctx, field)
+	case "medianMinutes":
+		return ec.fieldContext_ProfileUpdateMonth_medianMinutes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProfileUpdateMonth", field.Name)
+}
+
+func (ec *executionContext) childFields_ProfileUpdateQuestion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_ProfileUpdateQuestion_number(ctx, field)
+	case "text":
+		return ec.fieldContext_ProfileUpdateQuestion_text(ctx, field)
+	case "askedBy":
+		return ec.fieldContext_ProfileUpdateQuestion_askedBy(ctx, field)
+	case "askedAt":
+		return ec.fieldContext_ProfileUpdateQuestion_askedAt(ctx, field)
+	case "answer":
+		return ec.fieldContext_ProfileUpdateQuestion_answer(ctx, field)
+	case "answeredBy":
+		return ec.fieldContext_ProfileUpdateQuestion_answeredBy(ctx, field)
+	case "answeredAt":
+		return ec.fieldContext_ProfileUpdateQuestion_answeredAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProfileUpdateQuestion", field.Name)
+}
+
 func (ec *executionContext) childFields_PromoteEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -10063,6 +11389,28 @@ func (ec *executionContext) childFields_RejectEnrollmentPayload(ctx context.Cont
 		return ec.fieldContext_RejectEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RejectEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RejectProfileUpdateError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RejectProfileUpdateError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RejectProfileUpdateError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RejectProfileUpdateError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RejectProfileUpdateError", field.Name)
+}
+
+func (ec *executionContext) childFields_RejectProfileUpdatePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "profileUpdate":
+		return ec.fieldContext_RejectProfileUpdatePayload_profileUpdate(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RejectProfileUpdatePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RejectProfileUpdatePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RemoveHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10567,6 +11915,28 @@ func (ec *executionContext) childFields_SetCalendarPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type SetCalendarPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SetDirectoryListingError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SetDirectoryListingError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SetDirectoryListingError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SetDirectoryListingError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetDirectoryListingError", field.Name)
+}
+
+func (ec *executionContext) childFields_SetDirectoryListingPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "listing":
+		return ec.fieldContext_SetDirectoryListingPayload_listing(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SetDirectoryListingPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetDirectoryListingPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SetPartnershipLinkPausedError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -10679,6 +12049,28 @@ func (ec *executionContext) childFields_SubmitEnrollmentPayload(ctx context.Cont
 		return ec.fieldContext_SubmitEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SubmitEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmitProfileUpdateError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SubmitProfileUpdateError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SubmitProfileUpdateError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SubmitProfileUpdateError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmitProfileUpdateError", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmitProfileUpdatePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "profileUpdate":
+		return ec.fieldContext_SubmitProfileUpdatePayload_profileUpdate(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SubmitProfileUpdatePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmitProfileUpdatePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_SupportProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11109,6 +12501,28 @@ func (ec *executionContext) childFields_WithdrawEnrollmentPayload(ctx context.Co
 		return ec.fieldContext_WithdrawEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WithdrawEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawProfileUpdateError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_WithdrawProfileUpdateError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_WithdrawProfileUpdateError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_WithdrawProfileUpdateError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawProfileUpdateError", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawProfileUpdatePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "profileUpdate":
+		return ec.fieldContext_WithdrawProfileUpdatePayload_profileUpdate(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_WithdrawProfileUpdatePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawProfileUpdatePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_WithdrawTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -38,6 +38,9 @@ const (
 	PermAgreementRead       Permission = "agreement.read"
 	PermAgreementSign       Permission = "agreement.sign"
 	PermAgreementPublish    Permission = "agreement.publish"
+	PermDirectoryEdit       Permission = "directory.edit"
+	PermProfileUpdateRead   Permission = "profile_update.read"
+	PermProfileUpdateReview Permission = "profile_update.review"
 )
 
 // Permissions lists all of them in a stable order.
@@ -48,6 +51,7 @@ var Permissions = []Permission{
 	PermOperationRead, PermOperationManage, PermMailRead, PermMailManage, PermAuditRead,
 	PermWebhookManage,
 	PermCalendarManage, PermFileUpload, PermRegisterManage, PermEnrollmentRead, PermEnrollmentApply, PermEnrollmentReview, PermLegalProfileEdit, PermSupportProfileEdit, PermPartnerSuspend, PermPartnerStatusRead, PermAgreementRead, PermAgreementSign, PermAgreementPublish,
+	PermDirectoryEdit, PermProfileUpdateRead, PermProfileUpdateReview,
 }
 
 type grant struct {
@@ -142,6 +146,12 @@ var matrix = map[Permission][]grant{
 	},
 	PermAgreementSign:    {{partners, []Role{GlobalAdmin}}},
 	PermAgreementPublish: {{operator, []Role{OperatorAdmin}}},
+	PermDirectoryEdit:    {{[]Kind{IndirectProvider}, []Role{GlobalAdmin, AdminAgent, AccountAdmin}}},
+	PermProfileUpdateRead: {
+		{[]Kind{IndirectProvider}, []Role{GlobalAdmin, AdminAgent, AccountAdmin}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermProfileUpdateReview: {{operator, []Role{OperatorAdmin, Reviewer}}},
 }
 
 // Allowed is the matrix as a pure function.

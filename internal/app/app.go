@@ -30,6 +30,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/config"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -67,6 +68,7 @@ type App struct {
 	partners *partner.Service
 	register *register.Service
 	enrolled *enrollment.Service
+	listed   *directory.Service
 	agreed   *agreement.Service
 	invites  *invitation.Service
 	joined   *partnership.Service
@@ -141,6 +143,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
 	a.audits = audit.New(a.db, log)
 	a.openWebhooks(keys)
+	a.listed = directory.New(a.db, a.accounts, a.partners, a.files, a.calendar, a.audits, a.mailer)
 	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency, Lease: cfg.JobLease,
 		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry, Tracer: a.tracer}); err != nil {
 		return nil, fmt.Errorf("the queue: %w", err)
@@ -291,6 +294,10 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.enrolled.Look)
 	workers.Add(r, a.enrolled.Scan)
 	workers.Add(r, a.enrolled.DiscardEvidence)
+	workers.Add(r, a.listed.Publish)
+	workers.Add(r, a.listed.Look)
+	workers.Add(r, a.listed.Scan)
+	workers.Add(r, a.listed.Notice)
 	workers.Add(r, a.agreed.Announce)
 	workers.Add(r, a.agreed.Look)
 	workers.Add(r, a.agreed.Scan)
@@ -311,6 +318,7 @@ func (a *App) periodic() []workers.Periodic {
 		{Name: "invitation.scan", Every: 15 * time.Minute, Args: invitation.Scan{}},
 		{Name: "enrollment.scan", Every: 15 * time.Minute, Args: enrollment.Scan{}},
 		{Name: "enrollment.discard_evidence", Every: 24 * time.Hour, Args: enrollment.DiscardEvidence{}},
+		{Name: "directory.scan", Every: 15 * time.Minute, Args: directory.Scan{}},
 		{Name: "agreement.scan", Every: 15 * time.Minute, Args: agreement.Scan{}},
 		{Name: "file.prune", Every: time.Hour, Args: file.Prune{}},
 		{Name: "register.prune_imports", Every: 24 * time.Hour, Args: register.PruneImports{}},
@@ -372,6 +380,7 @@ func (a *App) hooks() outbox.Hooks {
 			send:                             a.invites.Cancelled,
 			calendar.MovePromises{}.Kind():   a.calendar.Cancelled,
 			register.ImportRegister{}.Kind(): a.register.ImportCancelled,
+			directory.Publish{}.Kind():       a.listed.Cancelled,
 		},
 		OnRetry: map[string]hook{
 			send:                                 a.invites.Retried,
@@ -387,7 +396,7 @@ func (a *App) openDoors() error {
 	}
 	metrics := promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
 	d := web.Deps{
-		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, File: a.files, Register: a.register, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
+		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, Directory: a.listed, File: a.files, Register: a.register, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
 		BounceIntake: func(ctx context.Context, raw io.Reader) error {
 			_, _, err := a.mailer.Bounce(ctx, raw)
 			if errors.Is(err, mail.ErrNoReport) {
@@ -409,7 +418,7 @@ func (a *App) openDoors() error {
 	if err != nil {
 		return fmt.Errorf("the budgets: %w", err)
 	}
-	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined,
+	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Directory: a.listed, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined,
 		Mailer: a.mailer, Audits: a.audits, Webhooks: a.hooked, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
 		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {

@@ -44,6 +44,18 @@ type ExportKind string
 // ExportAuditEvents is a file of audit events.
 const ExportAuditEvents ExportKind = "AUDIT_EVENTS"
 
+// Table is a short file that a concept writes at once, in the reach that the
+// requester has then.
+type Table struct {
+	Kind ExportKind
+	// Permission is what the requester needs besides audit.read, which all
+	// files need.
+	Permission access.Permission
+	// Write gives the names of the columns and the lines, of which the filter
+	// says the bounds in time.
+	Write func(ctx context.Context, actor access.Actor, f Filter) (header []string, lines [][]string, err error)
+}
+
 // ExportState is where an export stands.
 type ExportState string
 
@@ -120,7 +132,13 @@ func (e *Export) settle(j *outbox.Job, now time.Time) {
 }
 
 // FileName is what the file is called on the reader's machine.
-func (e *Export) FileName() string { return "audit-" + e.CreatedAt.UTC().Format("2006-01-02") + ".csv" }
+func (e *Export) FileName() string {
+	name := "audit"
+	if e.Kind != ExportAuditEvents {
+		name = strings.ReplaceAll(strings.ToLower(string(e.Kind)), "_", "-")
+	}
+	return name + "-" + e.CreatedAt.UTC().Format("2006-01-02") + ".csv"
+}
 
 func exportsOf(ctx context.Context, db *database.DB, actor access.Actor, ids []ident.ID) ([]*Export, error) {
 	var rows []*Export
@@ -244,7 +262,7 @@ func (e *Export) add(ctx context.Context, tx *database.Tx, data []byte, rows int
 	}
 	parts := slices.Collect(slices.Chunk(data, chunkSize))
 	e.Chunks += len(parts)
-	res, err := tx.NewUpdate().Model(e).Column("rows_done", "bytes", "chunks", "cursor_at", "cursor_id", "finished_at", "expires_at").
+	res, err := tx.NewUpdate().Model(e).Column("rows_done", "rows_total", "bytes", "chunks", "cursor_at", "cursor_id", "finished_at", "expires_at").
 		WherePK().Where("chunks = ?", before).Where("finished_at IS NULL").Where("expires_at > ?", tx.Now).Exec(ctx)
 	if err != nil {
 		return err

@@ -20,12 +20,16 @@ type Service struct {
 	log *slog.Logger
 	// The sizes are fields so that tests can cross their bounds.
 	sealSize, exportRows, exportMost int
+	tables                           map[ExportKind]Table
 }
 
 // New makes the service.
 func New(db *database.DB, log *slog.Logger) *Service {
-	return &Service{db: db, log: log, sealSize: sealSize, exportRows: exportRows, exportMost: exportMost}
+	return &Service{db: db, log: log, sealSize: sealSize, exportRows: exportRows, exportMost: exportMost, tables: map[ExportKind]Table{}}
 }
+
+// Offer registers a kind of file; concepts call it when they are made.
+func (s *Service) Offer(t Table) { s.tables[t.Kind] = t }
 
 // RequestExport starts to write what the actor may read of a filter into a
 // file: the events recorded until now, oldest first. The operation writes it
@@ -42,7 +46,25 @@ func (s *Service) RequestExport(ctx context.Context, actor access.Actor, f Filte
 	if err := f.validate(); err != nil {
 		return nil, nil, err
 	}
-	const verb = "exportAuditEvents"
+	return s.request(ctx, actor, ExportAuditEvents, "exportAuditEvents", f, key)
+}
+
+// RequestTable is RequestExport for a file that was offered; of the filter the
+// bounds in time count. Errors: UNAUTHENTICATED, ROLE_REQUIRED, those of
+// outbox.Once, RATE_LIMITED beyond ten exports of any kind an hour.
+func (s *Service) RequestTable(ctx context.Context, actor access.Actor, kind ExportKind, f Filter, key string) (*Export, *outbox.Job, error) {
+	for _, p := range []access.Permission{s.tables[kind].Permission, access.PermAuditRead} {
+		if err := actor.Require(p); err != nil {
+			return nil, nil, err
+		}
+	}
+	if actor.UserID == "" {
+		return nil, nil, fault.Unauthenticated()
+	}
+	return s.request(ctx, actor, kind, "export/"+string(kind), f, key)
+}
+
+func (s *Service) request(ctx context.Context, actor access.Actor, kind ExportKind, verb string, f Filter, key string) (*Export, *outbox.Job, error) {
 	var e *Export
 	var job *outbox.Job
 	err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
@@ -60,7 +82,7 @@ func (s *Service) RequestExport(ctx context.Context, actor access.Actor, f Filte
 		if err := underLimit(ctx, tx, actor.UserID); err != nil {
 			return err
 		}
-		e = &Export{ID: ident.New(ident.Export), OrganizationID: actor.OrganizationID, RequestedByID: actor.UserID, Kind: ExportAuditEvents, Filter: f,
+		e = &Export{ID: ident.New(ident.Export), OrganizationID: actor.OrganizationID, RequestedByID: actor.UserID, Kind: kind, Filter: f,
 			CreatedAt: tx.Now, ExpiresAt: tx.Now.Add(exportLife)}
 		if _, err := tx.NewInsert().Model(e).Exec(ctx); err != nil {
 			return err

@@ -136,7 +136,7 @@ func (w *world) acts() (out []string) {
 func TestUploadAndRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	org := w.organization(access.IndirectReseller)
+	org := w.organization(access.IndirectProvider)
 	applicant := w.load(w.join(org, access.GlobalAdmin))
 	colleague, billing := w.load(w.join(org, access.UserAdmin)), w.load(w.join(org, access.BillingAdmin))
 	stranger := w.person(access.IndirectReseller, access.GlobalAdmin)
@@ -221,6 +221,7 @@ func TestWhoUploads(t *testing.T) {
 		"admin agent":   {w.load(w.join(org, access.AdminAgent)), fault.CodeRoleRequired, "", ""},
 		"helpdesk":      {w.load(w.join(org, access.HelpdeskAgent)), fault.CodeRoleRequired, fault.CodeRoleRequired, ""},
 		"billing":       {w.load(w.join(org, access.BillingAdmin)), fault.CodeRoleRequired, fault.CodeRoleRequired, fault.CodeRoleRequired},
+		"reseller":      {w.person(access.IndirectReseller, access.GlobalAdmin), "", fault.CodeRoleRequired, ""},
 		"reviewer":      {w.person(access.Operator, access.Reviewer), fault.CodeRoleRequired, fault.CodeRoleRequired, ""},
 		"nobody":        {access.Anonymous("en", ""), fault.CodeUnauthenticated, fault.CodeUnauthenticated, fault.CodeUnauthenticated},
 		"system":        {access.System("test"), fault.CodeUnauthenticated, fault.CodeUnauthenticated, fault.CodeUnauthenticated},
@@ -247,8 +248,8 @@ func TestWhoUploads(t *testing.T) {
 func TestAttach(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	org := w.organization(access.IndirectReseller)
-	a, b := w.load(w.join(org, access.GlobalAdmin)), w.person(access.IndirectReseller, access.GlobalAdmin)
+	org := w.organization(access.IndirectProvider)
+	a, b := w.load(w.join(org, access.GlobalAdmin)), w.person(access.IndirectProvider, access.GlobalAdmin)
 	content := pngOf(t, 3, 3)
 	first, second, logo, foreign := w.upload(a, ForEvidence, content), w.upload(a, ForEvidence, content), w.upload(a, ForLogo, content), w.upload(b, ForEvidence, content)
 	one, two := ident.New(ident.Enrollment), ident.New(ident.Question)
@@ -319,7 +320,7 @@ func TestAttach(t *testing.T) {
 func TestWaitingFilesAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b, c := w.person(access.IndirectReseller, access.GlobalAdmin), w.person(access.IndirectReseller, access.GlobalAdmin), w.person(access.IndirectReseller, access.GlobalAdmin)
+	a, b, c := w.person(access.IndirectProvider, access.GlobalAdmin), w.person(access.IndirectProvider, access.GlobalAdmin), w.person(access.IndirectProvider, access.GlobalAdmin)
 	content := pngOf(t, 3, 3)
 	wait := func(who access.Actor, n, size int) {
 		for range n {

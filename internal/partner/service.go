@@ -27,10 +27,11 @@ type Service struct {
 	db       *database.DB
 	accounts *account.Service
 	mailer   *mail.Mailer
-	// due, onActive and onSuspended are told by the concepts to the right.
+	// due and the hooks are told by the concepts to the right.
 	due         func(ctx context.Context, tx *database.Tx, version string) (*time.Time, error)
 	onActive    []hook
 	onSuspended []hook
+	onClosed    []hook
 	onRenamed   []hook
 }
 

@@ -3,6 +3,7 @@ package partner
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,12 @@ func (s *Service) OnActive(fn func(ctx context.Context, tx *database.Tx, p *Part
 // part: it was suspended, or closed for good, as its status says.
 func (s *Service) OnSuspended(fn func(ctx context.Context, tx *database.Tx, p *Partner) error) {
 	s.onSuspended = append(s.onSuspended, fn)
+}
+
+// OnClosed registers what happens when a partner is closed for good, active
+// until then or not.
+func (s *Service) OnClosed(fn func(ctx context.Context, tx *database.Tx, p *Partner) error) {
+	s.onClosed = append(s.onClosed, fn)
 }
 
 // OnDue registers the rule that says until when somebody who has signed a
@@ -198,8 +205,9 @@ func (s *Service) Close(ctx context.Context, actor access.Actor, in CloseInput) 
 	return s.change(ctx, actor, in.PartnerID, in.ExpectedVersion, func(ctx context.Context, tx *database.Tx, p *Partner) error {
 		var hooks []hook
 		if p.IsActive() {
-			hooks = s.onSuspended
+			hooks = slices.Clone(s.onSuspended)
 		}
+		hooks = append(hooks, s.onClosed...)
 		if err := p.move(VerbClose, tx.Now); err != nil {
 			return err
 		}

@@ -122,6 +122,7 @@ func TestSuspendReinstateClose(t *testing.T) {
 	}
 	w.OnActive(note("active"))
 	w.OnSuspended(note("halted"))
+	w.OnClosed(note("gone"))
 	p, gina := w.company("Acme")
 	got, err := w.suspend(p)
 	if err != nil || got.Status != Suspended || got.StatusReason != "Complaints stay unanswered." || got.StatusChangedAt == nil || got.Version != 2 || got.IsActive() {
@@ -149,7 +150,7 @@ func TestSuspendReinstateClose(t *testing.T) {
 	if a := w.audited(p.ID); a != "partner.registered , partner.suspended Complaints stay unanswered., partner.reinstated They answered., partner.closed They asked to leave." {
 		t.Errorf("audit: %s", a)
 	}
-	if want := []string{"halted SUSPENDED", "active ACTIVE", "halted CLOSED"}; !slices.Equal(told, want) {
+	if want := []string{"halted SUSPENDED", "active ACTIVE", "halted CLOSED", "gone CLOSED"}; !slices.Equal(told, want) {
 		t.Errorf("told %v", told)
 	}
 	var of []ident.ID
@@ -161,11 +162,19 @@ func TestSuspendReinstateClose(t *testing.T) {
 	unsigned, _ := w.company("Costa", func(in *RegisterInput) {
 		in.AgreementSignedAt, in.AgreementVersion, in.Status = nil, nil, ptr(Suspended)
 	})
-	if got, err := w.reinstate(unsigned); err != nil || got.Status != Approved || got.ActivatedAt != nil || len(told) != 3 {
+	if got, err := w.reinstate(unsigned); err != nil || got.Status != Approved || got.ActivatedAt != nil || len(told) != 4 {
 		t.Errorf("got %+v, %v, %v", got, err, told)
 	}
 	if _, err := w.close(unsigned); !fault.Is(err, CodeStatusForbids) {
 		t.Errorf("closing what was never active: %v", err)
+	}
+	// who was suspended is halted no second time, but gone
+	idle, _ := w.company("Delta")
+	if _, err := w.suspend(idle); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.close(idle); err != nil || !slices.Equal(told[4:], []string{"halted SUSPENDED", "gone CLOSED"}) {
+		t.Errorf("told %v, %v", told, err)
 	}
 	if a, err := access.Load(t.Context(), w.db.Read(), access.Presence{UserID: gina.UserID}); err != nil || a.IsAnonymous() {
 		t.Errorf("the people of a closed partner cannot sign in: %v", err)

@@ -18,6 +18,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/file"
@@ -44,6 +45,7 @@ type Deps struct {
 	Registers    *register.Service
 	Enrollments  *enrollment.Service
 	Agreements   *agreement.Service
+	Directory    *directory.Service
 	// Keys derive the links that the demo's people follow.
 	Keys *secret.Keys
 	// Advance moves the clock and handles what falls due.
@@ -99,6 +101,8 @@ var companies = []company{
 	{name: "Nordwind Retail S.r.l.", domain: "nordwind-retail.example", country: "IT", kind: access.IndirectReseller, locale: "it"},
 	{name: "Alpenblick Cloud AG", domain: "alpenblick.example", country: "CH", kind: access.DirectBill, locale: "en", everyRole: true},
 	{name: "Officine Ferrari Meccanica S.r.l.", domain: "officine-ferrari.example", country: "IT", kind: access.Customer, locale: "it", everyRole: true},
+	{name: "Øresund Cloud Distribution A/S", domain: "oresund.example", country: "DK", kind: access.IndirectProvider, locale: "en"},
+	{name: "Sakura Cloud Distribution K.K.", domain: "sakura.example", country: "JP", kind: access.IndirectProvider, locale: "en"},
 }
 
 // people are the names of the demo accounts, in turn.
@@ -223,10 +227,22 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.authorize(nordwind, "global.admin@atelier.example")
 	p.authorize("global.admin@rhinevalley.example", "global.admin@hofmann.example")
 	p.authorize("global.admin@greatlakes.example", "global.admin@redwood.example")
+	for _, domain := range []string{"nordwind.example", "rhinevalley.example", "greatlakes.example", "oresund.example", "sakura.example"} {
+		p.list(domain)
+	}
+	p.show("nordwind.example", "Nordwind Distribuzione", "", "https://www.nordwind.example/rivenditori")
+	p.show("rhinevalley.example", "Rhine Valley Distribution", "", "https://www.rhinevalley.example/resellers")
+	p.show("greatlakes.example", "Great Lakes Distribution", "", "https://www.greatlakes.example/partners")
+	p.show("oresund.example", "Øresund Cloud", "", "https://www.oresund.example/forhandlere")
 	p.advance(day)
+	p.file("sakura.example", "Sakura Cloud", "", "https://www.sakura.example/en/resellers", false) // nobody takes it: the promise breaks
+	p.file("greatlakes.example", "Best Distribution in America", "", "https://www.greatlakes.example/partners", false)
 	p.withdrawAdminAccess("global.admin@atelier.example")
 	p.invite(nordwind, "titolare@studio-lombardi.example", "") // nobody answers: expires after reminders
 	p.advance(12 * day)
+	p.refuse("greatlakes.example", "The directory shows the company's name, and this is praise.")
+	p.file("rhinevalley.example", "Rhine Valley Distribution GmbH & Co. KG", "", "https://www.rhinevalley.example/resellers", false)
+	p.takeBack("rhinevalley.example")
 	p.apply("vallone.example")
 	p.reject("vallone.example", enrollment.NotABusiness, "The register knows a property of this address, and no business.")
 	p.apply("tamsin-it.example")
@@ -234,12 +250,17 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.decline("global.admin@rhinevalley.example", "global.admin@kettering.example", "We already buy from another distributor in the United Kingdom.")
 	p.invite(nordwind, "vecchio.indirizzo@delta-impianti.example", "")
 	p.bounce("vecchio.indirizzo@delta-impianti.example")
-	p.advance(13 * day)
+	p.advance(4 * day)
+	p.file("oresund.example", "Øresund Cloud Sverige", "SE", "https://www.oresund.example/aterforsaljare", true) // past its target by now
+	p.take("oresund.example")
+	p.advance(9 * day)
+	p.file("rhinevalley.example", "Rhine Valley Distribution Austria", "AT", "https://www.rhinevalley.example/at", true)
 	p.apply("ostsee-daten.example") // nobody decides: the promise breaks
 	p.advance(4 * day)
 	p.apply("polder-systems.example")
 	p.apply("arlberg-netz.example")
 	p.settle()
+	p.question("rhinevalley.example", "The page for Austria is not there yet. When will it be?")
 	p.ask("polder-systems.example", "The business register has your number under another name. Please send an extract, or the decision on the new name.",
 		enrollment.RegistrationExtract, enrollment.TaxDocument)
 	p.approve("arlberg-netz.example") // and does not sign
@@ -251,6 +272,7 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.submit("etna-cloud.example")
 	p.authorize(nordwind, "global.admin@kettering.example")
 	p.advance(2 * day)
+	p.file("greatlakes.example", "Great Lakes Distribution Central", "US", "https://www.greatlakes.example/central", false)
 	p.submit("brenta-reti.example")
 	p.withdraw("brenta-reti.example")
 	p.draft("brenta-reti.example", func(c *enrollment.Corrections) { c.Legal.Address, c.Support = nil, nil })

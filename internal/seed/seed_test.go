@@ -2,6 +2,8 @@ package seed
 
 import (
 	"context"
+	"encoding/json"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,22 +13,45 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/agreement"
+	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/sla"
 )
 
-// deps are the real services; no job runs, so that no mail leaves.
+// publish performs the publications of the directory that are due.
+func publish(ctx context.Context, db *database.DB, listed *directory.Service) error {
+	c, err := outbox.Claim(ctx, db, 10_000)
+	for _, j := range c.Jobs {
+		if err != nil || j.Kind != (directory.Publish{}).Kind() {
+			continue
+		}
+		var run *outbox.Run
+		if run, err = outbox.Begin(ctx, db, j.ID, j.Generation, "test", time.Minute); err == nil {
+			var a directory.Publish
+			if err = json.Unmarshal([]byte(run.Job.Payload), &a); err == nil {
+				err = listed.Publish(ctx, run, a)
+			}
+		}
+	}
+	return err
+}
+
+// deps are the real services; no job runs but publications, so that no mail
+// leaves.
 func deps(t *testing.T) Deps {
 	t.Helper()
 	db := dbtest.New(t)
@@ -44,13 +69,15 @@ func deps(t *testing.T) Deps {
 	invitations := invitation.New(db, mailer, keys, accounts, invitation.Config{}, nil)
 	files := file.New(db)
 	registers := register.New(db, accounts, files)
-	enrollments := enrollment.New(db, accounts, partners, files, calendar.New(db, nil), registers, mailer, keys, enrollment.Config{}, nil)
-	return Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Files: files, Registers: registers, Enrollments: enrollments,
+	calendars := calendar.New(db, nil)
+	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, keys, enrollment.Config{}, nil)
+	listed := directory.New(db, accounts, partners, files, calendars, audit.New(db, slog.New(slog.DiscardHandler)), mailer)
+	return Deps{Directory: listed, DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Files: files, Registers: registers, Enrollments: enrollments,
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Keys: keys,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080"),
-		Advance: func(_ context.Context, d time.Duration) error {
+		Advance: func(ctx context.Context, d time.Duration) error {
 			db.Clock().Advance(d)
-			return nil
+			return publish(ctx, db, listed)
 		}}
 }
 
@@ -138,6 +165,32 @@ func TestFoundAndLive(t *testing.T) {
 	}
 	if statuses["nordwind ACTIVE"] != 3 || statuses["admin access withdrawn"] != 1 || len(ended.Edges) != 1 || statuses["ACCEPTED"] != 5 || statuses["DECLINED"] != 1 {
 		t.Errorf("got %v, %d requests to end", statuses, len(ended.Edges))
+	}
+	// the directory has its cards, and requests stand in every state but the
+	// one that passes by itself
+	cards, err := d.Directory.Cards(ctx, page.Args{}, directory.DirectoryFilter{})
+	if err != nil || len(cards.Edges) != 5 || slices.IndexFunc(cards.Nodes(), func(l *directory.Location) bool { return l.LogoID == "" }) < 0 {
+		t.Errorf("%d cards, %v", len(cards.Edges), err)
+	}
+	updates, err := d.Directory.List(ctx, chief, page.Args{}, nil, directory.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stand := map[directory.Status]int{}
+	promises := map[sla.State]int{}
+	for _, u := range updates.Nodes() {
+		stand[u.Status]++
+		if u.Promise.State != nil && u.Status.Open() {
+			promises[*u.Promise.State]++
+		}
+	}
+	for _, s := range directory.Statuses {
+		if (stand[s] == 0) != (s == directory.Approved) {
+			t.Errorf("%d are %s", stand[s], s)
+		}
+	}
+	if promises[sla.OnTrack] == 0 || promises[sla.AtRisk] == 0 || promises[sla.Breached] == 0 {
+		t.Errorf("promises %v", promises)
 	}
 	// affiliates, an unsigned and a suspended reseller stand there to be refused
 	ps, err := d.Partners.ByIDs(ctx, chief, []ident.ID{w.partners["costa.example"], w.partners["vesuvio.example"]})

@@ -131,11 +131,12 @@ func TestUploadAndDownload(t *testing.T) {
 	session.header.Del("Content-Disposition")
 
 	// An image with the name of another thing is what it is.
+	session = w.browser().signIn("anna@northwind.example")
 	k := session.do("POST", "/files?purpose=PROFILE_LOGO&name=logo.svg", "image/svg+xml", smallPNG(t)).kept()
 	if r := session.get("/files/" + k.ID).is(200); k.Name != "logo.svg.png" || r.Header.Get("Content-Type") != "image/png" {
 		t.Errorf("got %+v, %v", k, r.Header)
 	}
-	if found, err := files.ByIDs(t.Context(), w.reseller, []ident.ID{ident.ID(k.ID)}); err != nil || *found[ident.ID(k.ID)].Width != 7 || *found[ident.ID(k.ID)].Height != 5 {
+	if found, err := files.ByIDs(t.Context(), w.provider, []ident.ID{ident.ID(k.ID)}); err != nil || *found[ident.ID(k.ID)].Width != 7 || *found[ident.ID(k.ID)].Height != 5 {
 		t.Errorf("got %v, %v", found, err)
 	}
 	uploadsAre(t, reg, `channelgraph_file_uploads_total{outcome="stored",purpose="ENROLLMENT_EVIDENCE"} 2
@@ -147,7 +148,7 @@ channelgraph_file_uploads_total{outcome="stored",purpose="SUPPORT_ATTACHMENT"} 4
 func TestUploadRefused(t *testing.T) {
 	t.Parallel()
 	w, _, reg := filesWorld(t)
-	b := w.browser().signIn("luca@contoso.example")
+	b := w.browser().signIn("anna@northwind.example")
 	up := func(purpose, body string) *reply {
 		t.Helper()
 		return b.do("POST", "/files?purpose="+purpose, "application/pdf", body)

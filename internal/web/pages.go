@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -229,7 +230,7 @@ var herePaths = map[string]string{
 	"home": "/", "sign-in": "/sign-in", "forgot": "/forgot", "reset": "/l/reset", "join": "/l/join", "setup": "/l/setup",
 	"partnership": "/l/partnership", "authorized": "/l/partnership/authorized", "declined": "/l/partnership/declined",
 	"waiting": "/l/partnership/waiting", "asked": "/l/partnership/asked",
-	"apply": applyPath, "applied": applyPath + "/sent", "enroll": enrollPath, "verify": verifyPath, "confirmed": verifyPath + "/confirmed", "disowned": verifyPath + "/disowned",
+	"directory": directoryPath, "apply": applyPath, "applied": applyPath + "/sent", "enroll": enrollPath, "verify": verifyPath, "confirmed": verifyPath + "/confirmed", "disowned": verifyPath + "/disowned",
 }
 
 // language switches the language: of the browser, and of the signed-in user.
@@ -250,6 +251,10 @@ func (s *server) language(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	s.rememberLocale(w, locale)
 	switch id := ident.ID(r.PostForm.Get("code")); here {
+	case "directory":
+		if q, err := url.ParseQuery(string(id)); err == nil && len(look(q)) > 0 {
+			path += "?" + look(q).Encode()
+		}
 	case "authorized":
 		if id.Is(ident.Partnership) {
 			path = authorizedPath + string(id)
@@ -287,10 +292,12 @@ type homeData struct {
 	GraphiQL, Mailbox bool
 	// Enroll offers a newcomer to enroll its company.
 	Enroll bool
+	// Directory offers the public directory.
+	Directory bool
 }
 
 func (s *server) home(w http.ResponseWriter, r *http.Request, v *visit) error {
-	d := &homeData{GraphiQL: s.GraphiQL != nil, Mailbox: s.Mailbox != nil, Enroll: s.Enrollment != nil}
+	d := &homeData{GraphiQL: s.GraphiQL != nil, Mailbox: s.Mailbox != nil, Enroll: s.Enrollment != nil, Directory: s.Directory != nil}
 	p := &view{Title: text(v.locale, "home.title"), Notice: noticeOf(r, v), Data: d}
 	if v.actor.IsAnonymous() {
 		return s.show(w, r, http.StatusOK, "home", p)

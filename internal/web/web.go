@@ -26,6 +26,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/partner"
@@ -43,6 +44,8 @@ type Deps struct {
 	DB      *database.DB
 	// Enrollment takes companies in; nil mounts no page for that.
 	Enrollment *enrollment.Service
+	// Directory shows the public directory; nil mounts no page for it.
+	Directory *directory.Service
 	// Audit opens the files of its exports; nil mounts no route for them.
 	Audit *audit.Service
 	// File keeps uploads; nil mounts no route for them.
@@ -211,6 +214,9 @@ func (s *server) routes() {
 
 	if s.Enrollment != nil {
 		s.enrollmentRoutes()
+	}
+	if s.Directory != nil {
+		s.directoryRoutes()
 	}
 	if s.Audit != nil {
 		s.page("GET /exports/{id}", s.exportFile)

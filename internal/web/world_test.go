@@ -18,8 +18,12 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/directory"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -56,6 +60,9 @@ type world struct {
 	keys     *secret.Keys
 	accounts *account.Service
 	joined   *partnership.Service
+	listed   *directory.Service
+	files    *file.Service
+	partners *partner.Service
 	handler  http.Handler
 	srv      *httptest.Server
 	log      *logBuffer
@@ -81,6 +88,8 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	partners := partner.New(w.db, w.accounts, mailer)
 	invitations := invitation.New(w.db, mailer, w.keys, w.accounts, invitation.Config{}, nil)
 	w.joined = partnership.New(w.db, w.accounts, partners, invitations, mailer, w.keys, public)
+	w.files, w.partners = file.New(w.db), partners
+	w.listed = directory.New(w.db, w.accounts, partners, w.files, calendar.New(w.db, nil), audit.New(w.db, slog.New(slog.DiscardHandler)), mailer)
 	register := func(kind access.Kind, name, domain, country, admin string) access.Actor {
 		return w.register(partners, kind, name, domain, country, admin)
 	}
@@ -92,7 +101,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Deps{Account: w.accounts, Partnership: w.joined, Partner: partners, DB: w.db, PublicURL: u, Version: "test", RequestsPerMinute: 1_000_000,
+	d := Deps{Account: w.accounts, Partnership: w.joined, Partner: partners, Directory: w.listed, DB: w.db, PublicURL: u, Version: "test", RequestsPerMinute: 1_000_000,
 		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, c := range change {
 		c(&d)

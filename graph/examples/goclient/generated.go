@@ -79,6 +79,12 @@ const (
 	CapabilityAgreementSign Capability = "AGREEMENT_SIGN"
 	// Publish versions of the partner agreement.
 	CapabilityAgreementPublish Capability = "AGREEMENT_PUBLISH"
+	// List the own company in the directory, and file profile updates.
+	CapabilityDirectoryEdit Capability = "DIRECTORY_EDIT"
+	// Read the own organization's listing and profile updates; all of them for the operator.
+	CapabilityProfileUpdateRead Capability = "PROFILE_UPDATE_READ"
+	// Review profile updates.
+	CapabilityProfileUpdateReview Capability = "PROFILE_UPDATE_REVIEW"
 )
 
 var AllCapability = []Capability{
@@ -115,6 +121,9 @@ var AllCapability = []Capability{
 	CapabilityAgreementRead,
 	CapabilityAgreementSign,
 	CapabilityAgreementPublish,
+	CapabilityDirectoryEdit,
+	CapabilityProfileUpdateRead,
+	CapabilityProfileUpdateReview,
 }
 
 // The codes of why a personal token could not be minted.
