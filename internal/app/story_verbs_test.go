@@ -223,7 +223,7 @@ func (s *story) doKill(*testscript.TestScript, bool, []string) error {
 	}
 	s.running.kill()
 	s.keep(s.running)
-	s.running = nil
+	s.running, s.killed = nil, true
 	return nil
 }
 
@@ -251,7 +251,7 @@ func (s *story) doWork(*testscript.TestScript, bool, []string) error {
 func (s *story) doKillWorker(*testscript.TestScript, bool, []string) error {
 	s.worker.kill()
 	s.keep(s.worker)
-	s.worker = nil
+	s.worker, s.killed = nil, true
 	return nil
 }
 
