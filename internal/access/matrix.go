@@ -37,6 +37,10 @@ const (
 	PermAgreementRead       Permission = "agreement.read"
 	PermAgreementSign       Permission = "agreement.sign"
 	PermAgreementPublish    Permission = "agreement.publish"
+	PermSupportRead         Permission = "support.read"
+	PermSupportRequest      Permission = "support.request"
+	PermSupportWork         Permission = "support.work"
+	PermDeskRead            Permission = "desk.read"
 )
 
 // Permissions lists all of them in a stable order.
@@ -46,6 +50,7 @@ var Permissions = []Permission{
 	PermAdminAccessWithdraw, PermPartnershipEnd, PermTerminationDecide, PermInvitationRead,
 	PermOperationRead, PermOperationManage, PermMailRead, PermMailManage, PermAuditRead,
 	PermCalendarManage, PermFileUpload, PermRegisterManage, PermEnrollmentRead, PermEnrollmentApply, PermEnrollmentReview, PermLegalProfileEdit, PermSupportProfileEdit, PermPartnerSuspend, PermPartnerStatusRead, PermAgreementRead, PermAgreementSign, PermAgreementPublish,
+	PermSupportRead, PermSupportRequest, PermSupportWork, PermDeskRead,
 }
 
 type grant struct {
@@ -135,6 +140,13 @@ var matrix = map[Permission][]grant{
 	},
 	PermAgreementSign:    {{partners, []Role{GlobalAdmin}}},
 	PermAgreementPublish: {{operator, []Role{OperatorAdmin}}},
+	PermSupportRead: {
+		{partners, []Role{GlobalAdmin, AdminAgent, HelpdeskAgent, AccountAdmin}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermSupportRequest: {{partners, []Role{GlobalAdmin, AdminAgent, HelpdeskAgent, AccountAdmin}}},
+	PermSupportWork:    {{operator, []Role{OperatorAdmin, Reviewer}}},
+	PermDeskRead:       {{operator, []Role{OperatorAdmin, Reviewer}}},
 }
 
 // Allowed is the matrix as a pure function.

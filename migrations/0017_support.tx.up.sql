@@ -1,0 +1,39 @@
+CREATE TABLE desk_item (
+  subject_id {{.Text}} PRIMARY KEY,
+  kind {{.Text}} NOT NULL,
+  organization_id {{.Text}} NOT NULL REFERENCES organization (id),
+  company text NOT NULL,
+  name_folded {{.Text}} NOT NULL,
+  state {{.Text}} NOT NULL,
+  assignee_id {{.Text}} NOT NULL DEFAULT '',
+  target_at {{.Time}},
+  due_at {{.Time}},
+  queue_at {{.Time}} NOT NULL,
+  opened_at {{.Time}} NOT NULL,
+  closed_at {{.Time}},
+  version integer NOT NULL,
+  updated_at {{.Time}} NOT NULL
+);
+--bun:split
+CREATE INDEX desk_item_queue ON desk_item (kind, state, queue_at, subject_id);
+--bun:split
+CREATE INDEX desk_item_opened ON desk_item (kind, state, opened_at, subject_id);
+--bun:split
+CREATE INDEX desk_item_name ON desk_item (kind, state, name_folded, subject_id);
+--bun:split
+CREATE INDEX desk_item_assignee_queue ON desk_item (assignee_id, kind, state, queue_at, subject_id);
+--bun:split
+CREATE INDEX desk_item_assignee_opened ON desk_item (assignee_id, kind, state, opened_at, subject_id);
+--bun:split
+CREATE INDEX desk_item_assignee_name ON desk_item (assignee_id, kind, state, name_folded, subject_id);
+--bun:split
+CREATE INDEX desk_item_organization ON desk_item (organization_id, kind, state, queue_at, subject_id);
+--bun:split
+CREATE INDEX desk_item_search ON desk_item (name_folded, subject_id);
+--bun:split
+INSERT INTO desk_item (subject_id, kind, organization_id, company, name_folded, state, assignee_id, target_at, due_at, queue_at, opened_at, version, updated_at)
+  SELECT e.id, 'ENROLLMENT', e.organization_id, o.name, CASE e.legal_name_folded WHEN '' THEN e.tenant_domain ELSE e.legal_name_folded END,
+    CASE WHEN e.status IN ('IN_REVIEW', 'FROZEN') THEN 'OPEN' ELSE 'WAITING' END, coalesce(e.assignee_id, ''), e.target_at, e.due_at,
+    coalesce(e.due_at, '2126-01-01 00:00:00+00:00'), coalesce(e.submitted_at, e.created_at), 1, e.updated_at
+  FROM enrollment AS e JOIN organization AS o ON o.id = e.organization_id
+  WHERE e.status IN ('EMAIL_PENDING', 'IN_REVIEW', 'ACTION_REQUIRED', 'FROZEN');
