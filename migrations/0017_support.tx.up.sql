@@ -37,3 +37,18 @@ INSERT INTO desk_item (subject_id, kind, organization_id, company, name_folded, 
     coalesce(e.due_at, '2126-01-01 00:00:00+00:00'), coalesce(e.submitted_at, e.created_at), 1, e.updated_at
   FROM enrollment AS e JOIN organization AS o ON o.id = e.organization_id
   WHERE e.status IN ('EMAIL_PENDING', 'IN_REVIEW', 'ACTION_REQUIRED', 'FROZEN');
+--bun:split
+ALTER TABLE termination ADD COLUMN assignee_id {{.Text}} NOT NULL DEFAULT '';
+--bun:split
+ALTER TABLE termination ADD COLUMN target_at {{.Time}};
+--bun:split
+ALTER TABLE termination ADD COLUMN due_at {{.Time}};
+--bun:split
+ALTER TABLE termination ADD COLUMN next_action_at {{.Time}};
+--bun:split
+CREATE INDEX termination_next_action ON termination (next_action_at) WHERE next_action_at IS NOT NULL;
+--bun:split
+INSERT INTO desk_item (subject_id, kind, organization_id, company, name_folded, state, queue_at, opened_at, version, updated_at)
+  SELECT t.id, 'TERMINATION', p.organization_id, p.legal_name, p.legal_name_folded, 'OPEN', '2126-01-01 00:00:00+00:00', t.created_at, 1, t.created_at
+  FROM termination AS t JOIN partner AS p ON p.id = t.requester_id
+  WHERE t.status = 'REQUESTED';

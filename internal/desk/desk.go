@@ -6,7 +6,7 @@
 //
 // Invariant: a line says what its subject said in the transaction that wrote
 // both; a page of the list is one statement that an index answers, whatever
-// the number of lines.
+// the number of lines, and a searched one two.
 package desk
 
 import (

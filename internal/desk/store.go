@@ -109,18 +109,29 @@ func begins(column, text string) schema.QueryAppender {
 	return bun.SafeQuery("("+column+" >= ? AND "+column+" < ?)", text, text+"\U0010FFFF")
 }
 
-// matches counts what a search matches, as far as it decides the way.
-func matches(text string) schema.QueryAppender {
-	return bun.SafeQuery("(SELECT count(*) FROM (SELECT 1 FROM desk_item WHERE ? LIMIT ?) AS matches)", begins("desk_item.name_folded", text), manyMatches+1)
+// common reports whether too many names begin with a text to sort them all.
+func common(ctx context.Context, idb bun.IDB, text string) (bool, error) {
+	if text == "" {
+		return false, nil
+	}
+	var n int
+	q := idb.NewSelect().TableExpr("desk_item AS desk").ColumnExpr("1").Where("?", begins("desk.name_folded", text)).Limit(manyMatches + 1)
+	err := idb.NewSelect().TableExpr("(?) AS matches", q).ColumnExpr("count(*)").Scan(ctx, &n)
+	return n > manyMatches, err
 }
 
 // list reads a page. Each state of each kind is read by itself, in the order
 // asked for and no further than a page, so that an index answers whatever the
-// number of lines; what comes of it is merged into one page. A search of few
-// matches is looked up by name instead and sorted. It is one statement all the
-// same.
+// number of lines; what comes of it is merged into one page. It is one
+// statement all the same. A search takes one more, to learn whether it matches
+// few lines, which are looked up by name instead and sorted.
 func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter) (*page.Connection[*Item], error) {
 	now, text := db.Now(), f.search()
+	byName := pq.Order.Name == string(ByName)
+	many, err := common(ctx, db.Read(), text)
+	if err != nil {
+		return nil, fmt.Errorf("searching the desk: %w", err)
+	}
 	var arms []string
 	var args []any
 	arm := func(conditions ...schema.QueryAppender) {
@@ -131,22 +142,24 @@ func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f
 		arms = append(arms, fmt.Sprintf("SELECT subject_id, place FROM (?) AS arm_%d", len(arms)))
 		args = append(args, database.Keyset(q, pq, "desk.subject_id"))
 	}
-	for _, k := range f.kinds() {
-		for _, state := range f.states() {
-			of := bun.SafeQuery("desk.kind = ? AND desk.state = ?", k, state)
-			switch {
-			case text == "":
-				arm(of)
-			case pq.Order.Name == string(ByName):
-				arm(of, begins("desk.name_folded", text))
-			default: // the name is hidden from the planner, which does not know how many match
-				arm(of, begins("coalesce(desk.name_folded, '')", text), bun.SafeQuery("? > ?", matches(text), manyMatches))
+	if text != "" && !many && !byName {
+		// kind and state are hidden from the planner, which would begin with them
+		arm(bun.SafeQuery("coalesce(desk.kind, '') IN (?) AND coalesce(desk.state, '') IN (?)", bun.List(f.kinds()), bun.List(f.states())),
+			begins("desk.name_folded", text))
+	} else {
+		name := "desk.name_folded"
+		if !byName { // the name is hidden from the planner, which would begin with it
+			name = "coalesce(desk.name_folded, '')"
+		}
+		for _, k := range f.kinds() {
+			for _, state := range f.states() {
+				of := []schema.QueryAppender{bun.SafeQuery("desk.kind = ? AND desk.state = ?", k, state)}
+				if text != "" {
+					of = append(of, begins(name, text))
+				}
+				arm(of...)
 			}
 		}
-	}
-	if text != "" && pq.Order.Name != string(ByName) {
-		arm(bun.SafeQuery("coalesce(desk.kind, '') IN (?) AND coalesce(desk.state, '') IN (?)", bun.List(f.kinds()), bun.List(f.states())),
-			begins("desk.name_folded", text), bun.SafeQuery("? <= ?", matches(text), manyMatches))
 	}
 	merged := pq
 	merged.HasCursor = false // the arms begin beyond it
