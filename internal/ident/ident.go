@@ -38,6 +38,8 @@ const (
 	Question     = "qst"
 	Agreement    = "agr"
 	Signature    = "sig"
+	Support      = "sup"
+	SupportEntry = "spe"
 )
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
