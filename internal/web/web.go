@@ -32,6 +32,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // Deps is what the door is handed.
@@ -43,6 +44,9 @@ type Deps struct {
 	DB      *database.DB
 	// Enrollment takes companies in; nil mounts no page for that.
 	Enrollment *enrollment.Service
+	// Support shows requests by the links of their mails; nil mounts no page
+	// for that.
+	Support *support.Service
 	// Audit opens the files of its exports; nil mounts no route for them.
 	Audit *audit.Service
 	// File keeps uploads; nil mounts no route for them.
@@ -211,6 +215,9 @@ func (s *server) routes() {
 
 	if s.Enrollment != nil {
 		s.enrollmentRoutes()
+	}
+	if s.Support != nil {
+		s.supportRoutes()
 	}
 	if s.Audit != nil {
 		s.page("GET /exports/{id}", s.exportFile)
