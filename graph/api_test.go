@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -264,6 +265,14 @@ func TestNodes(t *testing.T) {
 		}
 		return f.ID
 	}
+	enroll := func(who company) ident.ID {
+		e, err := w.Enrollments.RequestChange(t.Context(), w.as(who.admin), enrollment.ChangeInput{Legal: &enrollment.LegalInput{
+			Address: &enrollment.AddressInput{Line1: new("Via Roma 1"), City: new("Milano"), PostalCode: new("20121")}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.ID
+	}
 	is, err := w.Invitations.ByIDs(t.Context(), otto, []ident.ID{ours.InvitationID})
 	if err != nil {
 		t.Fatal(err)
@@ -289,6 +298,7 @@ func TestNodes(t *testing.T) {
 		"Holiday":            {w.holiday(), "", gina}, // everybody's who is signed in
 		"Membership":         {membership, "", otto},
 		"RegisterImport":     {brought, "", otto},
+		"Enrollment":         {enroll(w.nordwind), enroll(w.fabrikam), gina},
 		"File":               {upload(w.nordwind), upload(w.fabrikam), gina},
 		"Agreement":          {version, "", gina}, // everybody's who may read it
 		"AgreementSignature": {w.signature(w.nordwind, version), w.signature(w.fabrikam, version), gina},

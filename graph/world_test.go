@@ -20,6 +20,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -89,8 +90,11 @@ func newWorld(t testing.TB) *world {
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, log)
 	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
-	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendar.New(db, nil), Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Files: file.New(db), Registers: register.New(db, accounts, file.New(db)), Log: log,
-		Agreements:   agreement.New(db, accounts, partners, mailer, nil),
+	calendars, files := calendar.New(db, nil), file.New(db)
+	registers := register.New(db, accounts, files)
+	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, w.keys, enrollment.Config{}, log)
+	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
+		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)

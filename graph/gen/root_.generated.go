@@ -2279,6 +2279,8 @@ enum EnrollmentCheckReason {
   REGISTRATION_FORMAT
   "The business register does not know the registration ID."
   REGISTRATION_NOT_FOUND
+  "The business register did not answer."
+  REGISTER_UNAVAILABLE
   "The business register has another name."
   NAME_DIFFERS
   "The business register says that the company is dissolved."

@@ -118,8 +118,9 @@ var matrix = map[Permission][]grant{
 		{operator, []Role{OperatorAdmin, Reviewer}},
 	},
 	PermRegisterManage: {{operator, []Role{OperatorAdmin}}},
-	PermEnrollmentRead: {
-		{partners, []Role{GlobalAdmin, UserAdmin, AccountAdmin, AdminAgent}},
+	PermEnrollmentRead: { // the row of the legal profile
+		{partners, []Role{GlobalAdmin, UserAdmin}},
+		{[]Kind{IndirectProvider, DirectBill}, []Role{AccountAdmin}},
 		{operator, []Role{OperatorAdmin, Reviewer}},
 	},
 	PermEnrollmentApply:  {{partners, []Role{GlobalAdmin}}},

@@ -279,6 +279,7 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.enrolled.RunChecks)
 	workers.Add(r, a.enrolled.Look)
 	workers.Add(r, a.enrolled.Scan)
+	workers.Add(r, a.enrolled.DiscardEvidence)
 	workers.Add(r, a.agreed.Announce)
 	workers.Add(r, a.agreed.Look)
 	workers.Add(r, a.agreed.Scan)
@@ -294,6 +295,7 @@ func (a *App) periodic() []workers.Periodic {
 	for _, p := range []workers.Periodic{
 		{Name: "invitation.scan", Every: 15 * time.Minute, Args: invitation.Scan{}},
 		{Name: "enrollment.scan", Every: 15 * time.Minute, Args: enrollment.Scan{}},
+		{Name: "enrollment.discard_evidence", Every: 24 * time.Hour, Args: enrollment.DiscardEvidence{}},
 		{Name: "agreement.scan", Every: 15 * time.Minute, Args: agreement.Scan{}},
 		{Name: "file.prune", Every: time.Hour, Args: file.Prune{}},
 		{Name: "register.prune_imports", Every: 24 * time.Hour, Args: register.PruneImports{}},

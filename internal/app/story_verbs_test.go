@@ -84,6 +84,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("answer", 0, 1, false, (*story).doAnswer)
 	add("race", 2, -1, false, (*story).doRace)
 	add("catch", 2, -1, false, (*story).doCatch)
+	add("posts", 2, -1, false, (*story).doPosts)
 	add("crowd", 1, -1, false, (*story).doCrowd)
 	add("tally", 3, 3, false, (*story).doTally)
 	add("mail", 1, 3, false, (*story).doMail)
@@ -948,6 +949,30 @@ func (s *story) doRace(ts *testscript.TestScript, _ bool, args []string) error {
 			}
 		}
 		return s.graphql(who[i], doc, variables)
+	})
+}
+
+// doPosts sends a form to several addresses at the same moment, as people do
+// who click twice: PATH,PATH… field=value…. Each answer becomes its status, the
+// path of the page that it led to and what that says.
+func (s *story) doPosts(ts *testscript.TestScript, _ bool, args []string) error {
+	fields, err := pairs(ts, args[1:])
+	if err != nil {
+		return err
+	}
+	values := url.Values{}
+	for name, v := range fields {
+		values.Set(name, fmt.Sprint(v))
+	}
+	paths := strings.Split(args[0], ",")
+	return s.together(len(paths), 0, func(i int) (answer, error) {
+		a, err := s.send(s.who, http.MethodPost, paths[i], strings.NewReader(values.Encode()),
+			http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"}})
+		if err != nil {
+			return answer{}, err
+		}
+		a.body, err = json.Marshal(map[string]any{"status": a.status, "path": a.url.Path, "text": newPage(a).text})
+		return a, err
 	})
 }
 
