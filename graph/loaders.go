@@ -27,6 +27,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/sla"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // loaderCapacity bounds the ids in one statement of a loader.
@@ -126,6 +127,9 @@ type loaders struct {
 	questions       *loader[[]*enrollment.Question] // by enrollment
 	timelines       *loader[[]*enrollment.Entry]    // by enrollment
 	filesOf         *loader[[]*file.File]           // by subject
+	supports        *loader[*support.Request]
+	threads         *loader[[]*support.Entry]       // by request
+	blockers        *loader[[]*partnership.Blocker] // by request to end
 	rules           *loader[*sla.Calendar]          // under theCalendar alone
 	mailsNamed      *loader[*mail.Message]          // for who has seen what names them
 	mailsAbout      *loader[[]*mail.Message]        // by subject
@@ -198,6 +202,9 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		questions:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Questions)),
 		timelines:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Timeline)),
 		filesOf:     guarded(a, access.PermViewerRead, scoped(a, d.Files.Of)),
+		supports:    guarded(a, access.PermSupportRead, scoped(a, d.Support.ByIDs)),
+		threads:     guarded(a, access.PermSupportRead, scoped(a, d.Support.Threads)),
+		blockers:    guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.BlockersOf)),
 		rules: newLoader(func(ctx context.Context, ids []ident.ID) (map[ident.ID]*sla.Calendar, error) {
 			c, err := d.Calendars.Current(ctx, d.DB.Read())
 			return map[ident.ID]*sla.Calendar{theCalendar: c}, err
@@ -240,6 +247,7 @@ var nodeTypes = map[string]nodeType{
 	ident.Membership:   {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
 	ident.Import:       {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
 	ident.Enrollment:   {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
+	ident.Support:      {"SupportRequest", access.PermSupportRead, through(func(l *loaders) *loader[*support.Request] { return l.supports })},
 	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // Deps are what the API calls.
@@ -36,6 +37,7 @@ type Deps struct {
 	Audits       *audit.Service
 	Files        *file.Service
 	Registers    *register.Service
+	Support      *support.Service
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger

@@ -29,6 +29,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 const password = secret.String("velvet tractor lagoon 41")
@@ -95,7 +96,13 @@ func newWorld(t testing.TB) *world {
 	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, w.keys, enrollment.Config{}, log)
 	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
-		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}
+		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080"),
+		Support:      support.New(db, accounts, files, calendars, mailer, w.keys)}
+	w.Partnerships.Follow(calendars)
+	w.Support.About(support.EndPartnership, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
+		found, err := w.Partnerships.TerminationsByIDs(ctx, a, []ident.ID{id})
+		return found[id] != nil, err
+	})
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)
 	}

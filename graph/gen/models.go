@@ -18,6 +18,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // What writing a note gave.
@@ -36,6 +37,14 @@ type AddHolidayPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.AddHolidayError `json:"userErrors"`
+}
+
+// What addSupportNote did.
+type AddSupportNotePayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AddSupportNoteError `json:"userErrors"`
 }
 
 // The answer to the open question.
@@ -98,6 +107,22 @@ type AssignEnrollmentPayload struct {
 	UserErrors []*model.AssignEnrollmentError `json:"userErrors"`
 }
 
+// What assignSupportRequest did.
+type AssignSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssignSupportRequestError `json:"userErrors"`
+}
+
+// What assignTermination did.
+type AssignTerminationPayload struct {
+	// The request; null exactly when there are errors.
+	Termination *partnership.Termination `json:"termination"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssignTerminationError `json:"userErrors"`
+}
+
 // What authorizing a provider gave.
 type AuthorizeProviderPayload struct {
 	// The partnership; null exactly when there are errors.
@@ -134,6 +159,14 @@ type ClosePartnerPayload struct {
 	Partner *partner.Partner `json:"partner"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ClosePartnerError `json:"userErrors"`
+}
+
+// What closeSupportRequest did.
+type CloseSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CloseSupportRequestError `json:"userErrors"`
 }
 
 // What completing a request gave.
@@ -349,6 +382,14 @@ type LiftMailSuppressionPayload struct {
 type Mutation struct {
 }
 
+// What openSupportRequest did.
+type OpenSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.OpenSupportRequestError `json:"userErrors"`
+}
+
 // One thing that is wrong with a person's own subject or text.
 type PartnershipRequestDraftProblem struct {
 	// What is wrong, in the viewer's language.
@@ -465,6 +506,22 @@ type RemoveHolidayPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RemoveHolidayError `json:"userErrors"`
+}
+
+// What reopenSupportRequest did.
+type ReopenSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReopenSupportRequestError `json:"userErrors"`
+}
+
+// What replyToSupportRequest did.
+type ReplyToSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReplyToSupportRequestError `json:"userErrors"`
 }
 
 // The dead link to replace.

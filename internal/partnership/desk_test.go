@@ -131,11 +131,11 @@ func TestTerminationOnDesk(t *testing.T) {
 	}
 
 	// what stands in the way is listed for both sides and the operator alone
-	w.OnBlockers(func(_ context.Context, _ bun.IDB, couples []Couple) (map[Couple][]Blocker, error) {
-		out := map[Couple][]Blocker{}
+	w.OnBlockers(func(_ context.Context, _ bun.IDB, couples []Couple) (map[Couple][]*Blocker, error) {
+		out := map[Couple][]*Blocker{}
 		for _, c := range couples {
 			if c.ProviderID == w.provider.ID && c.ResellerID == w.reseller.ID {
-				out[c] = []Blocker{{Kind: ActiveSubscription, SubjectID: "sub_1", Name: "Contoso Suite"}}
+				out[c] = []*Blocker{{Kind: ActiveSubscription, SubjectID: "sub_1", Name: "Contoso Suite"}}
 			}
 		}
 		return out, nil

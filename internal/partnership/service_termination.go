@@ -238,10 +238,10 @@ const MaxBlockers = 100
 
 // BlockersOf reads what stands in the way of the ends that were asked for, as
 // far as the actor sees the requests: the first ones, by request.
-func (s *Service) BlockersOf(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID][]Blocker, error) {
+func (s *Service) BlockersOf(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID][]*Blocker, error) {
 	ts, err := s.TerminationsByIDs(ctx, actor, ids)
 	if err != nil || len(ts) == 0 || len(s.blockers) == 0 {
-		return map[ident.ID][]Blocker{}, err
+		return map[ident.ID][]*Blocker{}, err
 	}
 	var of []ident.ID
 	for _, t := range ts {
@@ -258,7 +258,7 @@ func (s *Service) BlockersOf(ctx context.Context, actor access.Actor, ids []iden
 		couples = append(couples, Couple{p.ProviderID, p.ResellerID})
 	}
 	found, err := s.blockersOf(ctx, s.db.Read(), couples)
-	out := map[ident.ID][]Blocker{}
+	out := map[ident.ID][]*Blocker{}
 	for id, t := range ts {
 		if p := ps[t.PartnershipID]; p != nil && t.Status == TerminationRequested {
 			all := found[Couple{p.ProviderID, p.ResellerID}]

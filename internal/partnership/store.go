@@ -206,11 +206,11 @@ func saveTermination(ctx context.Context, tx *database.Tx, t *Termination) error
 
 // Blockers reads what stands in the way of the ends of some partnerships, in
 // as few statements as it can.
-type Blockers func(ctx context.Context, idb bun.IDB, couples []Couple) (map[Couple][]Blocker, error)
+type Blockers func(ctx context.Context, idb bun.IDB, couples []Couple) (map[Couple][]*Blocker, error)
 
 // blockersOf asks everybody who knows of blockers.
-func (s *Service) blockersOf(ctx context.Context, idb bun.IDB, couples []Couple) (map[Couple][]Blocker, error) {
-	out := map[Couple][]Blocker{}
+func (s *Service) blockersOf(ctx context.Context, idb bun.IDB, couples []Couple) (map[Couple][]*Blocker, error) {
+	out := map[Couple][]*Blocker{}
 	if len(couples) == 0 {
 		return out, nil
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // deps are the real services; no job runs, so that no mail leaves.
@@ -44,10 +45,17 @@ func deps(t *testing.T) Deps {
 	invitations := invitation.New(db, mailer, keys, accounts, invitation.Config{}, nil)
 	files := file.New(db)
 	registers := register.New(db, accounts, files)
-	enrollments := enrollment.New(db, accounts, partners, files, calendar.New(db, nil), registers, mailer, keys, enrollment.Config{}, nil)
+	calendars := calendar.New(db, nil)
+	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, keys, enrollment.Config{}, nil)
+	joined := partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080")
+	helped := support.New(db, accounts, files, calendars, mailer, keys)
+	helped.About(support.EndPartnership, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
+		found, err := joined.TerminationsByIDs(ctx, a, []ident.ID{id})
+		return found[id] != nil, err
+	})
 	return Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Files: files, Registers: registers, Enrollments: enrollments,
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Keys: keys,
-		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080"),
+		Partnerships: joined, Support: helped,
 		Advance: func(_ context.Context, d time.Duration) error {
 			db.Clock().Advance(d)
 			return nil

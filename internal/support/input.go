@@ -36,10 +36,10 @@ type OpenInput struct {
 	Severity *Severity
 	Subject  string
 	Text     string
-	// SubjectID is the end of a partnership or the profile update that it is
+	// AboutID is the end of a partnership or the profile update that it is
 	// about, CustomerID the customer's organization on whose behalf it is; each
 	// goes with its kind.
-	SubjectID      *ident.ID
+	AboutID        *ident.ID
 	CustomerID     *ident.ID
 	FileIDs        []ident.ID
 	IdempotencyKey *string
@@ -71,7 +71,7 @@ func (in *OpenInput) Validate() error {
 		path string
 		id   *ident.ID
 		of   bool
-	}{{"subjectId", in.SubjectID, in.Kind == ProfileUpdate || in.Kind == EndPartnership}, {"customerId", in.CustomerID, in.Kind == Customer}} {
+	}{{"aboutId", in.AboutID, in.Kind == ProfileUpdate || in.Kind == EndPartnership}, {"customerId", in.CustomerID, in.Kind == Customer}} {
 		switch {
 		case x.of && x.id == nil:
 			p.Add(x.path, fault.CodeRequired)
@@ -204,6 +204,6 @@ type Filter struct {
 	Severity []Severity
 	// OrganizationID is whose requests are meant.
 	OrganizationID *ident.ID
-	// SubjectID is what they are about.
-	SubjectID *ident.ID
+	// AboutID is what they are about.
+	AboutID *ident.ID
 }

@@ -69,7 +69,7 @@ func moved() error { return fault.Conflict("requestId", fault.CodeConflict) }
 
 // Open asks the operator for help; the promise of a first answer begins at
 // once, and a mail says its date. Errors: ROLE_REQUIRED, those of OpenInput,
-// SUPPORT_KIND_UNAVAILABLE at kind, NOT_FOUND at subjectId, those of OnBehalf,
+// SUPPORT_KIND_UNAVAILABLE at kind, NOT_FOUND at aboutId, those of OnBehalf,
 // those of file.Attach at fileIds, SUPPORT_REQUESTS_OPEN, those of outbox.Once.
 func (s *Service) Open(ctx context.Context, actor access.Actor, in OpenInput) (*Request, error) {
 	if err := actor.Require(access.PermSupportRequest); err != nil {
@@ -103,7 +103,7 @@ func (s *Service) Open(ctx context.Context, actor access.Actor, in OpenInput) (*
 			return err
 		}
 		out = &Request{ID: ident.New(ident.Support), OrganizationID: org.ID, Company: org.Name, NameFolded: org.NameFolded, Kind: in.Kind, Severity: *in.Severity,
-			Status: Open, Subject: in.Subject, SubjectID: deref(in.SubjectID), CustomerID: deref(in.CustomerID), CreatedByID: actor.UserID, RepliedByID: actor.UserID,
+			Status: Open, Subject: in.Subject, SubjectID: deref(in.AboutID), CustomerID: deref(in.CustomerID), CreatedByID: actor.UserID, RepliedByID: actor.UserID,
 			Messages: 1, ActivityAt: tx.Now, Version: 1, CreatedAt: tx.Now, UpdatedAt: tx.Now}
 		out.LinkHash = secret.Hash(s.keys.Capability(LinkPrefix, LinkPurpose, out.ID, 1).Reveal())
 		out.begin(cal, tx.Now)
@@ -143,9 +143,9 @@ func (s *Service) mayAskAbout(ctx context.Context, tx *database.Tx, actor access
 	case in.Kind == Customer || sees == nil:
 		return fault.Conflict("kind", CodeKindUnavailable)
 	default:
-		ok, err := sees(ctx, actor, *in.SubjectID)
+		ok, err := sees(ctx, actor, *in.AboutID)
 		if err == nil && !ok {
-			err = fault.NotFound("subjectId")
+			err = fault.NotFound("aboutId")
 		}
 		return err
 	}

@@ -284,10 +284,10 @@ func TestKinds(t *testing.T) {
 		_, err := w.Open(t.Context(), gina, in)
 		return err
 	}
-	w.refused(ask(func(in *OpenInput) { in.Kind = EndPartnership }), "subjectId REQUIRED")
+	w.refused(ask(func(in *OpenInput) { in.Kind = EndPartnership }), "aboutId REQUIRED")
 	w.refused(ask(func(in *OpenInput) { in.Kind = Customer }), "customerId REQUIRED")
-	w.refused(ask(func(in *OpenInput) { in.SubjectID, in.CustomerID = &end, &customer }), "subjectId INVALID, customerId INVALID")
-	w.refused(ask(func(in *OpenInput) { in.Kind, in.SubjectID = EndPartnership, &end }), "kind SUPPORT_KIND_UNAVAILABLE")
+	w.refused(ask(func(in *OpenInput) { in.AboutID, in.CustomerID = &end, &customer }), "aboutId INVALID, customerId INVALID")
+	w.refused(ask(func(in *OpenInput) { in.Kind, in.AboutID = EndPartnership, &end }), "kind SUPPORT_KIND_UNAVAILABLE")
 	w.refused(ask(func(in *OpenInput) { in.Kind, in.CustomerID = Customer, &customer }), "kind SUPPORT_KIND_UNAVAILABLE")
 	w.About(EndPartnership, func(_ context.Context, a access.Actor, id ident.ID) (bool, error) {
 		return id == end && a.UserID == gina.UserID, nil
@@ -302,9 +302,9 @@ func TestKinds(t *testing.T) {
 		return nil
 	})
 	other := ident.New(ident.Termination)
-	w.refused(ask(func(in *OpenInput) { in.Kind, in.SubjectID = EndPartnership, &other }), "subjectId NOT_FOUND")
+	w.refused(ask(func(in *OpenInput) { in.Kind, in.AboutID = EndPartnership, &other }), "aboutId NOT_FOUND")
 	w.refused(ask(func(in *OpenInput) { in.Kind, in.CustomerID = Customer, &other }), "customerId NOT_FOUND")
-	if err := ask(func(in *OpenInput) { in.Kind, in.SubjectID = EndPartnership, &end }); err != nil {
+	if err := ask(func(in *OpenInput) { in.Kind, in.AboutID = EndPartnership, &end }); err != nil {
 		t.Error(err)
 	}
 	if err := ask(func(in *OpenInput) { in.Kind, in.CustomerID = Customer, &customer }); err != nil {
@@ -313,7 +313,7 @@ func TestKinds(t *testing.T) {
 	_, gio := w.company("Gamma")
 	_, err := w.Open(t.Context(), gio, OpenInput{Kind: Customer, Subject: "S", Text: "T", CustomerID: &customer})
 	w.refused(err, "customerId NOT_SUPPORT_CONTACT")
-	c, err := w.List(t.Context(), w.rita, page.Args{}, nil, Filter{SubjectID: &end})
+	c, err := w.List(t.Context(), w.rita, page.Args{}, nil, Filter{AboutID: &end})
 	if err != nil || len(c.Edges) != 1 || c.Edges[0].Node.Kind != EndPartnership {
 		t.Error(c, err)
 	}

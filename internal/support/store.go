@@ -134,8 +134,8 @@ func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f
 		if f.OrganizationID != nil {
 			q = q.Where("support_request.organization_id = ?", *f.OrganizationID)
 		}
-		if f.SubjectID != nil {
-			q = q.Where("support_request.subject_id = ? AND support_request.subject_id <> ''", *f.SubjectID)
+		if f.AboutID != nil {
+			q = q.Where("support_request.subject_id = ? AND support_request.subject_id <> ''", *f.AboutID)
 		}
 		return q
 	}
