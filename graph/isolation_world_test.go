@@ -192,12 +192,12 @@ var (
 	// reviewer is who decides for the operator.
 	reviewer filling = func(r *row, _ string) any { return r.chart.operator().admin() }
 	// The parts of a profile.
-	postal  filling = func(r *row, c string) any { return documented(r, c, "line1", "city", "postalCode", "state") }
-	contact filling = func(r *row, c string) any { return documented(r, c, "firstName", "lastName", "email", "phone") }
-	support filling = func(r *row, c string) any { return documented(r, c, "email", "phone", "website") }
-	profile filling = func(r *row, c string) any {
+	postal   filling = func(r *row, c string) any { return documented(r, c, "line1", "city", "postalCode", "state") }
+	contact  filling = func(r *row, c string) any { return documented(r, c, "firstName", "lastName", "email", "phone") }
+	helpdesk filling = func(r *row, c string) any { return documented(r, c, "email", "phone", "website") }
+	profile  filling = func(r *row, c string) any {
 		return `{"legalName":"` + r.canary("legal_name") + `","registrationId":"` + r.canary("registration_id") + `","website":"` + r.canary(c) + `","address":` +
-			postal(r, c).(string) + `,"contact":` + contact(r, c).(string) + `,"support":` + support(r, c).(string) + "}"
+			postal(r, c).(string) + `,"contact":` + contact(r, c).(string) + `,"support":` + helpdesk(r, c).(string) + "}"
 	}
 )
 
@@ -526,7 +526,7 @@ var tables = []table{
 		"id": theID, "organization_id": own("organization"), "kind": kindOf, "status": fixed("ACTIVE"), "programme_id": canary, "legal_name": canary,
 		"legal_name_folded": folded, "tenant_domain": domain, "website": canary, "registrable_domain": domain, "registration_id": canary,
 		"registration_id_folded": folded, "country": fixed("IT"), "region": fixed("EUROPE"), "currency": fixed("EUR"), "agreement_version": canary,
-		"agreement_signed_at": moment, "activated_at": moment, "address": postal, "contact": contact, "support": support, "status_reason": canary,
+		"agreement_signed_at": moment, "activated_at": moment, "address": postal, "contact": contact, "support": helpdesk, "status_reason": canary,
 		"agreement_due_at": later,
 	}},
 	{name: "partner_affiliation", rows: pairs, values: map[string]filling{

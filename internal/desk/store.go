@@ -101,7 +101,7 @@ func (f Filter) narrow(q *bun.SelectQuery, s access.Scope, now time.Time) *bun.S
 
 // manyMatches is where it stops being cheaper to sort all that a search
 // matches than to read on in the order asked for until a page is full.
-const manyMatches = 1000
+const manyMatches = 100
 
 // begins is the condition that a name begins with a text. Names are folded and
 // compared by bytes, so it is a range, which both engines look up in an index.
