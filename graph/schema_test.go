@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/desk"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -31,6 +32,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/region"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 var schema = gen.NewExecutableSchema(gen.Config{}).Schema()
@@ -286,6 +288,11 @@ func TestEnumsSayWhatTheConceptsSay(t *testing.T) {
 	same("EnrollmentDocumentKind", plain(enrollment.DocumentKinds)...)
 	same("EnrollmentEntryKind", plain(enrollment.EntryKinds)...)
 	same("EnrollmentRequirement", plain(enrollment.RequirementList)...)
+	same("SupportRequestKind", plain(support.Kinds)...)
+	same("SupportSeverity", plain(support.Severities)...)
+	same("SupportRequestStatus", plain(support.Statuses)...)
+	same("SupportEntryKind", plain(support.EntryKinds)...)
+	same("DeskItemKind", plain(desk.Kinds)...)
 	same("EventKind", plain(event.Kinds)...)
 	same("RegisterImportProblemCode", slices.Clone(register.ProblemCodes)...)
 	same("PartyKind", kinds...)
@@ -469,6 +476,23 @@ var bound = []struct {
 	{agreement.SignatureFilter{}, []string{"AgreementSignatureFilter"}},
 	{agreement.PublishInput{}, []string{"PublishAgreementInput"}},
 	{agreement.SignInput{}, []string{"SignAgreementInput"}},
+	{support.Request{}, []string{"SupportRequest"}},
+	{support.Entry{}, []string{"SupportEntry"}},
+	{support.OpenInput{}, []string{"OpenSupportRequestInput"}},
+	{support.ReplyInput{}, []string{"ReplyToSupportRequestInput"}},
+	{support.NoteInput{}, []string{"AddSupportNoteInput"}},
+	{support.AssignInput{}, []string{"AssignSupportRequestInput"}},
+	{support.CloseInput{}, []string{"CloseSupportRequestInput"}},
+	{support.ReopenInput{}, []string{"ReopenSupportRequestInput"}},
+	{support.Filter{}, []string{"SupportRequestFilter"}},
+	{support.Order{}, []string{"SupportRequestOrder"}},
+	{desk.Item{}, []string{"DeskItem"}},
+	{desk.Filter{}, []string{"DeskFilter"}},
+	{desk.Order{}, []string{"DeskOrder"}},
+	{desk.Counts{}, []string{"DeskCounts"}},
+	{desk.Tally{}, []string{"DeskTally", "DeskKindTally"}},
+	{partnership.AssignTerminationInput{}, []string{"AssignTerminationInput"}},
+	{partnership.Blocker{}, []string{"TerminationBlocker"}},
 	{page.Info{}, []string{"PageInfo"}},
 	{page.Count{}, []string{"Count"}},
 	{region.Region{}, []string{"Region"}},
