@@ -4336,11 +4336,11 @@ func (ec *executionContext) unmarshalInputCompleteTerminationInput(ctx context.C
 		asMap[k] = v
 	}
 
-	if _, present := asMap["despiteBlockers"]; !present {
-		asMap["despiteBlockers"] = false
+	if _, present := asMap["isForced"]; !present {
+		asMap["isForced"] = false
 	}
 
-	fieldsInOrder := [...]string{"terminationId", "despiteBlockers", "note", "expectedVersion"}
+	fieldsInOrder := [...]string{"terminationId", "isForced", "note", "expectedVersion"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -4354,8 +4354,8 @@ func (ec *executionContext) unmarshalInputCompleteTerminationInput(ctx context.C
 				return it, err
 			}
 			it.TerminationID = data
-		case "despiteBlockers":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("despiteBlockers"))
+		case "isForced":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("isForced"))
 			data, err := ec.unmarshalNBoolean2bool(ctx, v)
 			if err != nil {
 				return it, err

@@ -6028,7 +6028,7 @@ input CompleteTerminationInput {
   "The id of the request."
   terminationId: ID!
   "Ends it although something stands in the way."
-  despiteBlockers: Boolean! = false
+  isForced: Boolean! = false
   "What to tell both sides, at most 500 characters."
   note: String
   "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
