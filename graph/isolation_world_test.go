@@ -115,6 +115,7 @@ var mayRead = map[standing][]string{
 		"organization", "user_account", "partner", "partnership", "partnership_link", "invitation", "termination", "mail_message", "mail_event", "audit_event", "job",
 		"file", "file_chunk", "membership", "registered_company", "enrollment", "enrollment_check", "enrollment_question", "enrollment_event", "agreement_signature",
 		"directory_location", "profile_update", "profile_update_question", "profile_update_entry",
+		"support_request", "support_entry", "desk_item",
 		"a.domain", "session.id", "personal_token.id", "export_file.id", // as bare ids, in the audit
 	},
 }
@@ -194,12 +195,12 @@ var (
 	// reviewer is who decides for the operator.
 	reviewer filling = func(r *row, _ string) any { return r.chart.operator().admin() }
 	// The parts of a profile.
-	postal  filling = func(r *row, c string) any { return documented(r, c, "line1", "city", "postalCode", "state") }
-	contact filling = func(r *row, c string) any { return documented(r, c, "firstName", "lastName", "email", "phone") }
-	support filling = func(r *row, c string) any { return documented(r, c, "email", "phone", "website") }
-	profile filling = func(r *row, c string) any {
+	postal   filling = func(r *row, c string) any { return documented(r, c, "line1", "city", "postalCode", "state") }
+	contact  filling = func(r *row, c string) any { return documented(r, c, "firstName", "lastName", "email", "phone") }
+	helpdesk filling = func(r *row, c string) any { return documented(r, c, "email", "phone", "website") }
+	profile  filling = func(r *row, c string) any {
 		return `{"legalName":"` + r.canary("legal_name") + `","registrationId":"` + r.canary("registration_id") + `","website":"` + r.canary(c) + `","address":` +
-			postal(r, c).(string) + `,"contact":` + contact(r, c).(string) + `,"support":` + support(r, c).(string) + "}"
+			postal(r, c).(string) + `,"contact":` + contact(r, c).(string) + `,"support":` + helpdesk(r, c).(string) + "}"
 	}
 )
 
@@ -571,7 +572,7 @@ var tables = []table{
 		"id": theID, "organization_id": own("organization"), "kind": kindOf, "status": fixed("ACTIVE"), "programme_id": canary, "legal_name": canary,
 		"legal_name_folded": folded, "tenant_domain": domain, "website": canary, "registrable_domain": domain, "registration_id": canary,
 		"registration_id_folded": folded, "country": fixed("IT"), "region": fixed("EUROPE"), "currency": fixed("EUR"), "agreement_version": canary,
-		"agreement_signed_at": moment, "activated_at": moment, "address": postal, "contact": contact, "support": support, "status_reason": canary,
+		"agreement_signed_at": moment, "activated_at": moment, "address": postal, "contact": contact, "support": helpdesk, "status_reason": canary,
 		"agreement_due_at": later,
 	}},
 	{name: "partner_affiliation", rows: pairs, values: map[string]filling{
@@ -666,7 +667,7 @@ var tables = []table{
 		"actor_id": actorOf, "actor_name": nameOf, "operator_only": func(r *row, _ string) any { return r.internal }, "note": eithers,
 	}},
 	{name: "file", prefix: ident.File, rows: uploads, values: map[string]filling{
-		"id": theID, "organization_id": own("organization"), "uploaded_by_id": whose, "purpose": status, "subject_id": partOf, "name": canary,
+		"id": theID, "organization_id": own("organization"), "uploaded_by_id": whose, "purpose": status, "subject_id": partOf, "shared_with_id": empty, "name": canary,
 		"media_type": fixed("application/pdf"), "sha256": canary,
 	}},
 	{name: "file_chunk", rows: partsOf("file", 1, 1), values: map[string]filling{
@@ -718,7 +719,21 @@ var tables = []table{
 	}},
 	{name: "termination", prefix: ident.Termination, rows: pairs, values: map[string]filling{
 		"id": theID, "partnership_id": own("partnership"), "requester_id": own("partner"), "requested_by_id": whose, "reason": canary,
-		"status": fixed("REQUESTED"), "decided_by_id": fixed(nil), "decision_note": canary,
+		"status": fixed("REQUESTED"), "decided_by_id": fixed(nil), "decision_note": canary, "assignee_id": reviewer,
+	}},
+	{name: "support_request", prefix: ident.Support, rows: ofKind(partnerKinds...), secret: []string{"link_hash"}, values: map[string]filling{
+		"id": theID, "organization_id": own("organization"), "company": canary, "name_folded": folded, "kind": fixed("GENERAL"), "severity": fixed("HIGH"),
+		"status": fixed("ATTENTION_NEEDED"), "subject": canary, "subject_id": empty, "customer_id": empty, "created_by_id": whose, "replied_by_id": whose,
+		"assignee_id": reviewer, "link_hash": hidden, "clock": fixed("{}"), "outcome": fixed("MET"), "closed_by": empty,
+	}},
+	{name: "support_entry", prefix: ident.SupportEntry, rows: partsOf("support_request", 5, 3), values: map[string]filling{
+		"id": theID, "request_id": partOf, "number": ranked, "kind": among("MESSAGE", "MESSAGE", "CLOSED", "NOTE", "NOTE"),
+		"side": among("PARTNER", "OPERATOR", "PARTNER", "OPERATOR", "OPERATOR"), "actor_id": actorOf, "actor_name": nameOf,
+		"operator_only": func(r *row, _ string) any { return r.internal }, "text": eithers,
+	}},
+	{name: "desk_item", rows: partsOf("support_request", 1, 1), values: map[string]filling{
+		"subject_id": partOf, "kind": fixed("SUPPORT_REQUEST"), "organization_id": own("organization"), "company": canary, "name_folded": folded,
+		"state": fixed("OPEN"), "assignee_id": reviewer, "queue_at": later,
 	}},
 	{name: "job", prefix: ident.Job, rows: work, secret: []string{"payload", "dedupe_key", "worker", "last_error", "request_id", "trace_parent"}, values: map[string]filling{
 		"id": theID, "kind": func(r *row, _ string) any {

@@ -28,6 +28,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/sla"
+	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -133,6 +134,9 @@ type loaders struct {
 	questions       *loader[[]*enrollment.Question] // by enrollment
 	timelines       *loader[[]*enrollment.Entry]    // by enrollment
 	filesOf         *loader[[]*file.File]           // by subject
+	supports        *loader[*support.Request]
+	threads         *loader[[]*support.Entry]       // by request
+	blockers        *loader[[]*partnership.Blocker] // by request to end
 	rules           *loader[*sla.Calendar]          // under theCalendar alone
 	mailsNamed      *loader[*mail.Message]          // for who has seen what names them
 	cards           *loader[*directory.Location]
@@ -217,6 +221,9 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		updateQuestions: guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.Questions)),
 		updateTimelines: guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.Timeline)),
 		filesOf:         guarded(a, access.PermViewerRead, scoped(a, d.Files.Of)),
+		supports:        guarded(a, access.PermSupportRead, scoped(a, d.Support.ByIDs)),
+		threads:         guarded(a, access.PermSupportRead, scoped(a, d.Support.Threads)),
+		blockers:        guarded(a, access.PermPartnershipRead, scoped(a, d.Partnerships.BlockersOf)),
 		rules: newLoader(func(ctx context.Context, ids []ident.ID) (map[ident.ID]*sla.Calendar, error) {
 			c, err := d.Calendars.Current(ctx, d.DB.Read())
 			return map[ident.ID]*sla.Calendar{theCalendar: c}, err
@@ -264,6 +271,7 @@ var nodeTypes = map[string]nodeType{
 	ident.Mail:          {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 	ident.Location:      {"DirectoryLocation", access.PermViewerRead, through(func(l *loaders) *loader[*directory.Location] { return l.cards })},
 	ident.ProfileUpdate: {"ProfileUpdate", access.PermProfileUpdateRead, through(func(l *loaders) *loader[*directory.Request] { return l.updates })},
+	ident.Support:       {"SupportRequest", access.PermSupportRead, through(func(l *loaders) *loader[*support.Request] { return l.supports })},
 }
 
 func through[T any](pick func(*loaders) *loader[*T]) func(context.Context, *loaders, ident.ID) func() (model.Node, error) {

@@ -119,6 +119,15 @@ func (r *mutationResolver) WithdrawTermination(ctx context.Context, input partne
 	return &gen.WithdrawTerminationPayload{Termination: out}, nil
 }
 
+func (r *mutationResolver) AssignTermination(ctx context.Context, input partnership.AssignTerminationInput) (*gen.AssignTerminationPayload, error) {
+	out, err := r.r.Partnerships.AssignTermination(ctx, actor(ctx), input)
+	if err != nil {
+		errs, err := refused[model.AssignTerminationError](ctx, err)
+		return &gen.AssignTerminationPayload{UserErrors: errs}, err
+	}
+	return &gen.AssignTerminationPayload{Termination: out}, nil
+}
+
 func (r *mutationResolver) CompleteTermination(ctx context.Context, input partnership.DecideTerminationInput) (*gen.CompleteTerminationPayload, error) {
 	out, err := r.r.Partnerships.CompleteTermination(ctx, actor(ctx), input)
 	if err != nil {
@@ -239,7 +248,8 @@ func (r *queryResolver) Terminations(ctx context.Context, first *int, after *str
 	c, err := r.r.Partnerships.ListTerminations(ctx, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before}, orZero(filter))
 	return withRelations(ctx, c, err,
 		relation[*partnership.Termination]{"partnership", load(ctx).partnerships, func(t *partnership.Termination) ident.ID { return t.PartnershipID }},
-		relation[*partnership.Termination]{"requester", load(ctx).partners, func(t *partnership.Termination) ident.ID { return t.RequesterID }})
+		relation[*partnership.Termination]{"requester", load(ctx).partners, func(t *partnership.Termination) ident.ID { return t.RequesterID }},
+		relation[*partnership.Termination]{"blockers", load(ctx).blockers, func(t *partnership.Termination) ident.ID { return t.ID }})
 }
 
 func (r *terminationResolver) Partnership(ctx context.Context, obj *partnership.Termination) (*partnership.Partnership, error) {
@@ -260,6 +270,17 @@ func (r *terminationResolver) DecidedBy(ctx context.Context, obj *partnership.Te
 
 func (r *terminationResolver) DecisionNote(ctx context.Context, obj *partnership.Termination) (*string, error) {
 	return blank(obj.DecisionNote), nil
+}
+
+func (r *terminationResolver) Assignee(ctx context.Context, obj *partnership.Termination) (*account.User, error) {
+	if !actor(ctx).IsOperator() {
+		return nil, nil
+	}
+	return load(ctx).users.one(ctx, obj.AssigneeID)
+}
+
+func (r *terminationResolver) Blockers(ctx context.Context, obj *partnership.Termination) ([]*partnership.Blocker, error) {
+	return load(ctx).blockers.one(ctx, obj.ID)
 }
 
 func (r *Resolver) Partnership() gen.PartnershipResolver { return &partnershipResolver{r} }

@@ -20,6 +20,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -40,6 +41,7 @@ type Deps struct {
 	Webhooks     *webhook.Service
 	Files        *file.Service
 	Registers    *register.Service
+	Support      *support.Service
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger

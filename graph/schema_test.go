@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/desk"
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/event"
@@ -32,6 +33,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/region"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -291,6 +293,11 @@ func TestEnumsSayWhatTheConceptsSay(t *testing.T) {
 	same("EnrollmentRequirement", plain(enrollment.RequirementList)...)
 	same("ProfileUpdateStatus", plain(directory.Statuses)...)
 	same("ProfileUpdateEntryKind", plain(directory.EntryKinds)...)
+	same("SupportRequestKind", plain(support.Kinds)...)
+	same("SupportSeverity", plain(support.Severities)...)
+	same("SupportRequestStatus", plain(support.Statuses)...)
+	same("SupportEntryKind", plain(support.EntryKinds)...)
+	same("DeskItemKind", plain(desk.Kinds)...)
 	same("EventKind", plain(event.Kinds)...)
 	same("RegisterImportProblemCode", slices.Clone(register.ProblemCodes)...)
 	same("PartyKind", kinds...)
@@ -505,6 +512,23 @@ var bound = []struct {
 	{agreement.SignatureFilter{}, []string{"AgreementSignatureFilter"}},
 	{agreement.PublishInput{}, []string{"PublishAgreementInput"}},
 	{agreement.SignInput{}, []string{"SignAgreementInput"}},
+	{support.Request{}, []string{"SupportRequest"}},
+	{support.Entry{}, []string{"SupportEntry"}},
+	{support.OpenInput{}, []string{"OpenSupportRequestInput"}},
+	{support.ReplyInput{}, []string{"ReplyToSupportRequestInput"}},
+	{support.NoteInput{}, []string{"AddSupportNoteInput"}},
+	{support.AssignInput{}, []string{"AssignSupportRequestInput"}},
+	{support.CloseInput{}, []string{"CloseSupportRequestInput"}},
+	{support.ReopenInput{}, []string{"ReopenSupportRequestInput"}},
+	{support.Filter{}, []string{"SupportRequestFilter"}},
+	{support.Order{}, []string{"SupportRequestOrder"}},
+	{desk.Item{}, []string{"DeskItem"}},
+	{desk.Filter{}, []string{"DeskFilter"}},
+	{desk.Order{}, []string{"DeskOrder"}},
+	{desk.Counts{}, []string{"DeskCounts"}},
+	{desk.Tally{}, []string{"DeskTally", "DeskKindTally"}},
+	{partnership.AssignTerminationInput{}, []string{"AssignTerminationInput"}},
+	{partnership.Blocker{}, []string{"TerminationBlocker"}},
 	{page.Info{}, []string{"PageInfo"}},
 	{page.Count{}, []string{"Count"}},
 	{region.Region{}, []string{"Region"}},

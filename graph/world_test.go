@@ -30,6 +30,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -99,7 +100,13 @@ func newWorld(t testing.TB) *world {
 	w.Deps = Deps{Directory: directory.New(db, accounts, partners, files, calendars, audits, mailer), DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audits, Log: log,
 		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080"),
+		Support:      support.New(db, accounts, files, calendars, mailer, w.keys),
 		Webhooks:     webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
+	w.Partnerships.Follow(calendars)
+	w.Support.About(support.EndPartnership, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
+		found, err := w.Partnerships.TerminationsByIDs(ctx, a, []ident.ID{id})
+		return found[id] != nil, err
+	})
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)
 	}

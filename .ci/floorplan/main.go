@@ -38,7 +38,7 @@ const module = "github.com/channelgraph/channelgraph/"
 var floors = [][]string{
 	{"internal/fault", "internal/ident", "internal/page", "internal/sla", "internal/taxid", "internal/region", "internal/secret", "internal/address", "internal/config"},
 	{"internal/database", "internal/database/dbtest", "internal/access", "internal/mail", "migrations"},
-	{"internal/outbox", "internal/audit", "internal/event"},
+	{"internal/outbox", "internal/audit", "internal/event", "internal/desk"},
 	{
 		"internal/account", "internal/calendar", "internal/file", "internal/partner",
 		"internal/register", "internal/enrollment", "internal/agreement",
@@ -171,7 +171,7 @@ func knowsHTTP(f file) bool { return f.test() || httpPackages(f) }
 func mailbox(f file) bool   { return f.test() || root(f.pkg) == "internal/mailbox" }
 
 var (
-	sqlPackages  = in("migrations", "internal/database", "internal/database/dbtest", "internal/outbox", "internal/audit", "internal/event")
+	sqlPackages  = in("migrations", "internal/database", "internal/database/dbtest", "internal/outbox", "internal/audit", "internal/event", "internal/desk")
 	httpPackages = in("graph", "internal/web", "internal/console", "internal/mailbox", "internal/webhook", "internal/app", "cmd/channelgraph")
 )
 

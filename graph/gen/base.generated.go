@@ -21,6 +21,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/desk"
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
@@ -33,6 +34,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/region"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -104,10 +106,17 @@ type MutationResolver interface {
 	WithdrawAdminAccess(ctx context.Context, input partnership.WithdrawAdminAccessInput) (*WithdrawAdminAccessPayload, error)
 	RequestTermination(ctx context.Context, input partnership.RequestTerminationInput) (*RequestTerminationPayload, error)
 	WithdrawTermination(ctx context.Context, input partnership.WithdrawTerminationInput) (*WithdrawTerminationPayload, error)
+	AssignTermination(ctx context.Context, input partnership.AssignTerminationInput) (*AssignTerminationPayload, error)
 	CompleteTermination(ctx context.Context, input partnership.DecideTerminationInput) (*CompleteTerminationPayload, error)
 	RefuseTermination(ctx context.Context, input partnership.DecideTerminationInput) (*RefuseTerminationPayload, error)
 	ImportMembershipRegister(ctx context.Context, input register.ImportInput) (*ImportMembershipRegisterPayload, error)
 	ImportBusinessRegister(ctx context.Context, input register.ImportInput) (*ImportBusinessRegisterPayload, error)
+	OpenSupportRequest(ctx context.Context, input support.OpenInput) (*OpenSupportRequestPayload, error)
+	ReplyToSupportRequest(ctx context.Context, input support.ReplyInput) (*ReplyToSupportRequestPayload, error)
+	AddSupportNote(ctx context.Context, input support.NoteInput) (*AddSupportNotePayload, error)
+	AssignSupportRequest(ctx context.Context, input support.AssignInput) (*AssignSupportRequestPayload, error)
+	CloseSupportRequest(ctx context.Context, input support.CloseInput) (*CloseSupportRequestPayload, error)
+	ReopenSupportRequest(ctx context.Context, input support.ReopenInput) (*ReopenSupportRequestPayload, error)
 	CreatePersonalToken(ctx context.Context, input account.CreateTokenInput) (*CreatePersonalTokenPayload, error)
 	RevokePersonalToken(ctx context.Context, input RevokePersonalTokenInput) (*RevokePersonalTokenPayload, error)
 	CreateWebhookEndpoint(ctx context.Context, input webhook.CreateInput) (*CreateWebhookEndpointPayload, error)
@@ -131,6 +140,8 @@ type QueryResolver interface {
 	AgreementStatus(ctx context.Context, partnerID *ident.ID) (*agreement.Status, error)
 	AuditEvents(ctx context.Context, first *int, after *string, last *int, before *string, filter *audit.Filter) (*page.Connection[*audit.Event], error)
 	Calendar(ctx context.Context) (*calendar.Calendar, error)
+	Desk(ctx context.Context, first *int, after *string, last *int, before *string, filter *desk.Filter, orderBy *desk.Order) (*page.Connection[*desk.Item], error)
+	DeskCounts(ctx context.Context) (*desk.Counts, error)
 	Directory(ctx context.Context, first *int, after *string, last *int, before *string, filter *directory.DirectoryFilter) (*page.Connection[*directory.Location], error)
 	DirectoryListing(ctx context.Context, partnerID *ident.ID) (*directory.Listing, error)
 	ProfileUpdates(ctx context.Context, first *int, after *string, last *int, before *string, filter *directory.Filter, orderBy *directory.Order) (*page.Connection[*directory.Request], error)
@@ -158,6 +169,7 @@ type QueryResolver interface {
 	Memberships(ctx context.Context, first *int, after *string, last *int, before *string, filter *register.Filter, orderBy *register.Order) (*page.Connection[*register.Membership], error)
 	RegisterImports(ctx context.Context, first *int, after *string, last *int, before *string, filter *register.ImportFilter) (*page.Connection[*register.Import], error)
 	RegisteredCompany(ctx context.Context, country string, registrationID string) (*register.Company, error)
+	SupportRequests(ctx context.Context, first *int, after *string, last *int, before *string, filter *support.Filter, orderBy *support.Order) (*page.Connection[*support.Request], error)
 	WebhookEndpoints(ctx context.Context, first *int, after *string, last *int, before *string, filter *webhook.Filter) (*page.Connection[*webhook.Endpoint], error)
 	WebhookDeliveries(ctx context.Context, first *int, after *string, last *int, before *string, filter *webhook.DeliveryFilter) (*page.Connection[*webhook.Delivery], error)
 }
@@ -186,6 +198,20 @@ func (ec *executionContext) field_Mutation_addHoliday_args(ctx context.Context, 
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (calendar.AddHolidayInput, error) {
 			return ec.unmarshalNAddHolidayInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcalendarᚐAddHolidayInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_addSupportNote_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (support.NoteInput, error) {
+			return ec.unmarshalNAddSupportNoteInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐNoteInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -320,6 +346,34 @@ func (ec *executionContext) field_Mutation_assignProfileUpdate_args(ctx context.
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_assignSupportRequest_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (support.AssignInput, error) {
+			return ec.unmarshalNAssignSupportRequestInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐAssignInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_assignTermination_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (partnership.AssignTerminationInput, error) {
+			return ec.unmarshalNAssignTerminationInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐAssignTerminationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_authorizeProvider_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -368,6 +422,20 @@ func (ec *executionContext) field_Mutation_closePartner_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (partner.CloseInput, error) {
 			return ec.unmarshalNClosePartnerInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐCloseInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_closeSupportRequest_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (support.CloseInput, error) {
+			return ec.unmarshalNCloseSupportRequestInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐCloseInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -642,6 +710,20 @@ func (ec *executionContext) field_Mutation_liftMailSuppression_args(ctx context.
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_openSupportRequest_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (support.OpenInput, error) {
+			return ec.unmarshalNOpenSupportRequestInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐOpenInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_pauseWebhookEndpoint_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -782,6 +864,20 @@ func (ec *executionContext) field_Mutation_removeHoliday_args(ctx context.Contex
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_reopenSupportRequest_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (support.ReopenInput, error) {
+			return ec.unmarshalNReopenSupportRequestInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐReopenInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_replayFailedWebhookDeliveries_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -802,6 +898,20 @@ func (ec *executionContext) field_Mutation_replayWebhookDelivery_args(ctx contex
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (ReplayWebhookDeliveryInput, error) {
 			return ec.unmarshalNReplayWebhookDeliveryInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐReplayWebhookDeliveryInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_replyToSupportRequest_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (support.ReplyInput, error) {
+			return ec.unmarshalNReplyToSupportRequestInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐReplyInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1463,6 +1573,60 @@ func (ec *executionContext) field_Query_country_args(ctx context.Context, rawArg
 		return nil, err
 	}
 	args["code"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_desk_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*desk.Filter, error) {
+			return ec.unmarshalODeskFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdeskᚐFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*desk.Order, error) {
+			return ec.unmarshalODeskOrder2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdeskᚐOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
 	return args, nil
 }
 
@@ -2303,6 +2467,60 @@ func (ec *executionContext) field_Query_registeredCompany_args(ctx context.Conte
 		return nil, err
 	}
 	args["registrationId"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_supportRequests_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "last",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["last"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "before",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*support.Filter, error) {
+			return ec.unmarshalOSupportRequestFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) (*support.Order, error) {
+			return ec.unmarshalOSupportRequestOrder2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐOrder(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
 	return args, nil
 }
 
@@ -5408,6 +5626,50 @@ func (ec *executionContext) fieldContext_Mutation_withdrawTermination(ctx contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_assignTermination(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_assignTermination(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AssignTermination(ctx, fc.Args["input"].(partnership.AssignTerminationInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AssignTerminationPayload) graphql.Marshaler {
+			return ec.marshalNAssignTerminationPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAssignTerminationPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_assignTermination(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssignTerminationPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_assignTermination_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_completeTermination(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5578,6 +5840,270 @@ func (ec *executionContext) fieldContext_Mutation_importBusinessRegister(ctx con
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_importBusinessRegister_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_openSupportRequest(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_openSupportRequest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().OpenSupportRequest(ctx, fc.Args["input"].(support.OpenInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *OpenSupportRequestPayload) graphql.Marshaler {
+			return ec.marshalNOpenSupportRequestPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐOpenSupportRequestPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_openSupportRequest(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OpenSupportRequestPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_openSupportRequest_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_replyToSupportRequest(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_replyToSupportRequest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ReplyToSupportRequest(ctx, fc.Args["input"].(support.ReplyInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ReplyToSupportRequestPayload) graphql.Marshaler {
+			return ec.marshalNReplyToSupportRequestPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐReplyToSupportRequestPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_replyToSupportRequest(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReplyToSupportRequestPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_replyToSupportRequest_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_addSupportNote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_addSupportNote(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AddSupportNote(ctx, fc.Args["input"].(support.NoteInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AddSupportNotePayload) graphql.Marshaler {
+			return ec.marshalNAddSupportNotePayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAddSupportNotePayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_addSupportNote(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AddSupportNotePayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_addSupportNote_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_assignSupportRequest(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_assignSupportRequest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AssignSupportRequest(ctx, fc.Args["input"].(support.AssignInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AssignSupportRequestPayload) graphql.Marshaler {
+			return ec.marshalNAssignSupportRequestPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAssignSupportRequestPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_assignSupportRequest(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssignSupportRequestPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_assignSupportRequest_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_closeSupportRequest(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_closeSupportRequest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CloseSupportRequest(ctx, fc.Args["input"].(support.CloseInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CloseSupportRequestPayload) graphql.Marshaler {
+			return ec.marshalNCloseSupportRequestPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐCloseSupportRequestPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_closeSupportRequest(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CloseSupportRequestPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_closeSupportRequest_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_reopenSupportRequest(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_reopenSupportRequest(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ReopenSupportRequest(ctx, fc.Args["input"].(support.ReopenInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ReopenSupportRequestPayload) graphql.Marshaler {
+			return ec.marshalNReopenSupportRequestPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐReopenSupportRequestPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_reopenSupportRequest(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReopenSupportRequestPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_reopenSupportRequest_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -6571,6 +7097,82 @@ func (ec *executionContext) fieldContext_Query_calendar(_ context.Context, field
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Calendar(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_desk(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_desk(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Desk(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*desk.Filter), fc.Args["orderBy"].(*desk.Order))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *page.Connection[*desk.Item]) graphql.Marshaler {
+			return ec.marshalNDeskItemConnection2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpageᚐConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_desk(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeskItemConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_desk_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_deskCounts(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_deskCounts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().DeskCounts(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *desk.Counts) graphql.Marshaler {
+			return ec.marshalNDeskCounts2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdeskᚐCounts(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_deskCounts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeskCounts(ctx, field)
 		},
 	}
 	return fc, nil
@@ -7716,6 +8318,50 @@ func (ec *executionContext) fieldContext_Query_registeredCompany(ctx context.Con
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_supportRequests(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_supportRequests(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().SupportRequests(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*support.Filter), fc.Args["orderBy"].(*support.Order))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *page.Connection[*support.Request]) graphql.Marshaler {
+			return ec.marshalNSupportRequestConnection2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpageᚐConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_supportRequests(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SupportRequestConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_supportRequests_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_webhookEndpoints(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7920,6 +8566,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Termination(ctx, sel, obj)
+	case support.Request:
+		return ec._SupportRequest(ctx, sel, &obj)
+	case *support.Request:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._SupportRequest(ctx, sel, obj)
 	case account.Session:
 		return ec._Session(ctx, sel, &obj)
 	case *account.Session:
@@ -8311,6 +8964,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._RequestNewLinkError(ctx, sel, obj)
+	case model.ReplyToSupportRequestError:
+		return ec._ReplyToSupportRequestError(ctx, sel, &obj)
+	case *model.ReplyToSupportRequestError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ReplyToSupportRequestError(ctx, sel, obj)
 	case model.ReplayWebhookDeliveryError:
 		return ec._ReplayWebhookDeliveryError(ctx, sel, &obj)
 	case *model.ReplayWebhookDeliveryError:
@@ -8325,6 +8985,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._ReplayFailedWebhookDeliveriesError(ctx, sel, obj)
+	case model.ReopenSupportRequestError:
+		return ec._ReopenSupportRequestError(ctx, sel, &obj)
+	case *model.ReopenSupportRequestError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ReopenSupportRequestError(ctx, sel, obj)
 	case model.RemoveHolidayError:
 		return ec._RemoveHolidayError(ctx, sel, &obj)
 	case *model.RemoveHolidayError:
@@ -8395,6 +9062,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._PauseWebhookEndpointError(ctx, sel, obj)
+	case model.OpenSupportRequestError:
+		return ec._OpenSupportRequestError(ctx, sel, &obj)
+	case *model.OpenSupportRequestError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._OpenSupportRequestError(ctx, sel, obj)
 	case model.LiftMailSuppressionError:
 		return ec._LiftMailSuppressionError(ctx, sel, &obj)
 	case *model.LiftMailSuppressionError:
@@ -8528,6 +9202,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._CompleteTerminationError(ctx, sel, obj)
+	case model.CloseSupportRequestError:
+		return ec._CloseSupportRequestError(ctx, sel, &obj)
+	case *model.CloseSupportRequestError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CloseSupportRequestError(ctx, sel, obj)
 	case model.ClosePartnerError:
 		return ec._ClosePartnerError(ctx, sel, &obj)
 	case *model.ClosePartnerError:
@@ -8556,6 +9237,20 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._AuthorizeProviderError(ctx, sel, obj)
+	case model.AssignTerminationError:
+		return ec._AssignTerminationError(ctx, sel, &obj)
+	case *model.AssignTerminationError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AssignTerminationError(ctx, sel, obj)
+	case model.AssignSupportRequestError:
+		return ec._AssignSupportRequestError(ctx, sel, &obj)
+	case *model.AssignSupportRequestError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AssignSupportRequestError(ctx, sel, obj)
 	case model.AssignProfileUpdateError:
 		return ec._AssignProfileUpdateError(ctx, sel, &obj)
 	case *model.AssignProfileUpdateError:
@@ -8619,6 +9314,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._AnswerEnrollmentQuestionError(ctx, sel, obj)
+	case model.AddSupportNoteError:
+		return ec._AddSupportNoteError(ctx, sel, &obj)
+	case *model.AddSupportNoteError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._AddSupportNoteError(ctx, sel, obj)
 	case model.AddHolidayError:
 		return ec._AddHolidayError(ctx, sel, &obj)
 	case *model.AddHolidayError:
@@ -9164,6 +9866,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "assignTermination":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_assignTermination(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "completeTermination":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_completeTermination(ctx, field)
@@ -9188,6 +9897,48 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "importBusinessRegister":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_importBusinessRegister(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "openSupportRequest":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_openSupportRequest(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "replyToSupportRequest":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_replyToSupportRequest(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "addSupportNote":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_addSupportNote(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "assignSupportRequest":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_assignSupportRequest(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "closeSupportRequest":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_closeSupportRequest(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reopenSupportRequest":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_reopenSupportRequest(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -9571,6 +10322,50 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 					}
 				}()
 				res = ec._Query_calendar(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "desk":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_desk(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "deskCounts":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_deskCounts(ctx, field)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -10166,6 +10961,28 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				}()
 				res = ec._Query_registeredCompany(ctx, field)
 				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "supportRequests":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_supportRequests(ctx, field)
+				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
 				return res

@@ -20,6 +20,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // region    ************************** generated!.gotpl **************************
@@ -31,6 +32,7 @@ type SubscriptionResolver interface {
 	PartnershipChanged(ctx context.Context, id *ident.ID) (<-chan *partnership.Partnership, error)
 	ProfileUpdateChanged(ctx context.Context, id *ident.ID) (<-chan *directory.Request, error)
 	EnrollmentChanged(ctx context.Context, id *ident.ID) (<-chan *enrollment.Enrollment, error)
+	SupportRequestChanged(ctx context.Context, id *ident.ID) (<-chan *support.Request, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -108,6 +110,20 @@ func (ec *executionContext) field_Subscription_partnershipChanged_args(ctx conte
 }
 
 func (ec *executionContext) field_Subscription_profileUpdateChanged_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (*ident.ID, error) {
+			return ec.unmarshalOID2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_supportRequestChanged_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
@@ -458,6 +474,50 @@ func (ec *executionContext) fieldContext_Subscription_enrollmentChanged(ctx cont
 	return fc, nil
 }
 
+func (ec *executionContext) _Subscription_supportRequestChanged(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_supportRequestChanged(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().SupportRequestChanged(ctx, fc.Args["id"].(*ident.ID))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *support.Request) graphql.Marshaler {
+			return ec.marshalNSupportRequest2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐRequest(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_supportRequestChanged(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SupportRequest(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_supportRequestChanged_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -543,6 +603,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_profileUpdateChanged(ctx, fields[0])
 	case "enrollmentChanged":
 		return ec._Subscription_enrollmentChanged(ctx, fields[0])
+	case "supportRequestChanged":
+		return ec._Subscription_supportRequestChanged(ctx, fields[0])
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}

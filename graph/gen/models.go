@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -38,6 +39,14 @@ type AddHolidayPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.AddHolidayError `json:"userErrors"`
+}
+
+// What addSupportNote did.
+type AddSupportNotePayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AddSupportNoteError `json:"userErrors"`
 }
 
 // The answer to the open question.
@@ -134,6 +143,22 @@ type AssignProfileUpdatePayload struct {
 	UserErrors []*model.AssignProfileUpdateError `json:"userErrors"`
 }
 
+// What assignSupportRequest did.
+type AssignSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssignSupportRequestError `json:"userErrors"`
+}
+
+// What assignTermination did.
+type AssignTerminationPayload struct {
+	// The request; null exactly when there are errors.
+	Termination *partnership.Termination `json:"termination"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssignTerminationError `json:"userErrors"`
+}
+
 // What authorizing a provider gave.
 type AuthorizeProviderPayload struct {
 	// The partnership; null exactly when there are errors.
@@ -170,6 +195,14 @@ type ClosePartnerPayload struct {
 	Partner *partner.Partner `json:"partner"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ClosePartnerError `json:"userErrors"`
+}
+
+// What closeSupportRequest did.
+type CloseSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CloseSupportRequestError `json:"userErrors"`
 }
 
 // What completing a request gave.
@@ -429,6 +462,14 @@ type LiftMailSuppressionPayload struct {
 type Mutation struct {
 }
 
+// What openSupportRequest did.
+type OpenSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.OpenSupportRequestError `json:"userErrors"`
+}
+
 // One thing that is wrong with a person's own subject or text.
 type PartnershipRequestDraftProblem struct {
 	// What is wrong, in the viewer's language.
@@ -569,6 +610,14 @@ type RemoveHolidayPayload struct {
 	UserErrors []*model.RemoveHolidayError `json:"userErrors"`
 }
 
+// What reopenSupportRequest did.
+type ReopenSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReopenSupportRequestError `json:"userErrors"`
+}
+
 // What `replayFailedWebhookDeliveries` gave.
 type ReplayFailedWebhookDeliveriesPayload struct {
 	// The endpoint; null exactly when there are errors.
@@ -591,6 +640,14 @@ type ReplayWebhookDeliveryPayload struct {
 	WebhookDelivery *webhook.Delivery `json:"webhookDelivery"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ReplayWebhookDeliveryError `json:"userErrors"`
+}
+
+// What replyToSupportRequest did.
+type ReplyToSupportRequestPayload struct {
+	// The request; null exactly when there are errors.
+	SupportRequest *support.Request `json:"supportRequest"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReplyToSupportRequestError `json:"userErrors"`
 }
 
 // The dead link to replace.

@@ -66,6 +66,9 @@ type TerminationResolver interface {
 
 	DecidedBy(ctx context.Context, obj *partnership.Termination) (*account.User, error)
 	DecisionNote(ctx context.Context, obj *partnership.Termination) (*string, error)
+	Assignee(ctx context.Context, obj *partnership.Termination) (*account.User, error)
+
+	Blockers(ctx context.Context, obj *partnership.Termination) ([]*partnership.Blocker, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -75,6 +78,139 @@ type TerminationResolver interface {
 // endregion ***************************** args.gotpl *****************************
 
 // region    **************************** field.gotpl *****************************
+
+func (ec *executionContext) _AssignTerminationError_message(ctx context.Context, field graphql.CollectedField, obj *model.AssignTerminationError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssignTerminationError_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssignTerminationError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssignTerminationError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AssignTerminationError_path(ctx context.Context, field graphql.CollectedField, obj *model.AssignTerminationError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssignTerminationError_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Path, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AssignTerminationError_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssignTerminationError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AssignTerminationError_code(ctx context.Context, field graphql.CollectedField, obj *model.AssignTerminationError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssignTerminationError_code(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Code, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNAssignTerminationErrorCode2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssignTerminationError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AssignTerminationError", field, false, false, errors.New("field of type AssignTerminationErrorCode does not have child fields"))
+}
+
+func (ec *executionContext) _AssignTerminationPayload_termination(ctx context.Context, field graphql.CollectedField, obj *AssignTerminationPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssignTerminationPayload_termination(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Termination, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *partnership.Termination) graphql.Marshaler {
+			return ec.marshalOTermination2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐTermination(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AssignTerminationPayload_termination(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AssignTerminationPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Termination(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AssignTerminationPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *AssignTerminationPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AssignTerminationPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.AssignTerminationError) graphql.Marshaler {
+			return ec.marshalNAssignTerminationError2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐAssignTerminationErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AssignTerminationPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AssignTerminationPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AssignTerminationError(ctx, field)
+		},
+	}
+	return fc, nil
+}
 
 func (ec *executionContext) _AuthorizeProviderError_message(ctx context.Context, field graphql.CollectedField, obj *model.AuthorizeProviderError) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
@@ -3393,6 +3529,116 @@ func (ec *executionContext) fieldContext_Termination_decisionNote(_ context.Cont
 	return graphql.NewScalarFieldContext("Termination", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Termination_assignee(ctx context.Context, field graphql.CollectedField, obj *partnership.Termination) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Termination_assignee(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Termination().Assignee(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *account.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccountᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Termination_assignee(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Termination",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Termination_targetAt(ctx context.Context, field graphql.CollectedField, obj *partnership.Termination) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Termination_targetAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TargetAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Termination_targetAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Termination", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _Termination_dueAt(ctx context.Context, field graphql.CollectedField, obj *partnership.Termination) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Termination_dueAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DueAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Termination_dueAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Termination", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _Termination_blockers(ctx context.Context, field graphql.CollectedField, obj *partnership.Termination) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Termination_blockers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Termination().Blockers(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*partnership.Blocker) graphql.Marshaler {
+			return ec.marshalNTerminationBlocker2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐBlockerᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Termination_blockers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Termination",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TerminationBlocker(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Termination_decidedAt(ctx context.Context, field graphql.CollectedField, obj *partnership.Termination) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3460,6 +3706,75 @@ func (ec *executionContext) _Termination_createdAt(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_Termination_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Termination", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _TerminationBlocker_kind(ctx context.Context, field graphql.CollectedField, obj *partnership.Blocker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TerminationBlocker_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v partnership.BlockerKind) graphql.Marshaler {
+			return ec.marshalNTerminationBlockerKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐBlockerKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TerminationBlocker_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TerminationBlocker", field, false, false, errors.New("field of type TerminationBlockerKind does not have child fields"))
+}
+
+func (ec *executionContext) _TerminationBlocker_subjectId(ctx context.Context, field graphql.CollectedField, obj *partnership.Blocker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TerminationBlocker_subjectId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SubjectID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
+			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TerminationBlocker_subjectId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TerminationBlocker", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _TerminationBlocker_name(ctx context.Context, field graphql.CollectedField, obj *partnership.Blocker) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TerminationBlocker_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TerminationBlocker_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TerminationBlocker", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _TerminationConnection_edges(ctx context.Context, field graphql.CollectedField, obj *page.Connection[*partnership.Termination]) (ret graphql.Marshaler) {
@@ -3915,6 +4230,50 @@ func (ec *executionContext) fieldContext_WithdrawTerminationPayload_userErrors(_
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputAssignTerminationInput(ctx context.Context, obj any) (partnership.AssignTerminationInput, error) {
+	var it partnership.AssignTerminationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"terminationId", "assigneeId", "expectedVersion"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "terminationId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("terminationId"))
+			data, err := ec.unmarshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TerminationID = data
+		case "assigneeId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("assigneeId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AssigneeID = data
+		case "expectedVersion":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expectedVersion"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpectedVersion = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputAuthorizeProviderInput(ctx context.Context, obj any) (partnership.AcceptInput, error) {
 	var it partnership.AcceptInput
 	if obj == nil {
@@ -3977,7 +4336,11 @@ func (ec *executionContext) unmarshalInputCompleteTerminationInput(ctx context.C
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"terminationId", "note", "expectedVersion"}
+	if _, present := asMap["isForced"]; !present {
+		asMap["isForced"] = false
+	}
+
+	fieldsInOrder := [...]string{"terminationId", "isForced", "note", "expectedVersion"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3991,6 +4354,13 @@ func (ec *executionContext) unmarshalInputCompleteTerminationInput(ctx context.C
 				return it, err
 			}
 			it.TerminationID = data
+		case "isForced":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("isForced"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DespiteBlockers = data
 		case "note":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("note"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
@@ -4560,6 +4930,97 @@ func (ec *executionContext) unmarshalInputWithdrawTerminationInput(ctx context.C
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var assignTerminationErrorImplementors = []string{"AssignTerminationError", "UserError"}
+
+func (ec *executionContext) _AssignTerminationError(ctx context.Context, sel ast.SelectionSet, obj *model.AssignTerminationError) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assignTerminationErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssignTerminationError")
+		case "message":
+			out.Values[i] = ec._AssignTerminationError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "path":
+			out.Values[i] = ec._AssignTerminationError_path(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._AssignTerminationError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var assignTerminationPayloadImplementors = []string{"AssignTerminationPayload"}
+
+func (ec *executionContext) _AssignTerminationPayload(ctx context.Context, sel ast.SelectionSet, obj *AssignTerminationPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, assignTerminationPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AssignTerminationPayload")
+		case "termination":
+			out.Values[i] = ec._AssignTerminationPayload_termination(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._AssignTerminationPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
 
 var authorizeProviderErrorImplementors = []string{"AuthorizeProviderError", "UserError"}
 
@@ -6990,6 +7451,92 @@ func (ec *executionContext) _Termination(ctx context.Context, sel ast.SelectionS
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "assignee":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Termination_assignee(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "targetAt":
+			out.Values[i] = ec._Termination_targetAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "dueAt":
+			out.Values[i] = ec._Termination_dueAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "blockers":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Termination_blockers(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		case "decidedAt":
 			out.Values[i] = ec._Termination_decidedAt(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -7004,6 +7551,54 @@ func (ec *executionContext) _Termination(ctx context.Context, sel ast.SelectionS
 			out.Values[i] = ec._Termination_createdAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var terminationBlockerImplementors = []string{"TerminationBlocker"}
+
+func (ec *executionContext) _TerminationBlocker(ctx context.Context, sel ast.SelectionSet, obj *partnership.Blocker) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, terminationBlockerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TerminationBlocker")
+		case "kind":
+			out.Values[i] = ec._TerminationBlocker_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "subjectId":
+			out.Values[i] = ec._TerminationBlocker_subjectId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "name":
+			out.Values[i] = ec._TerminationBlocker_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -7340,6 +7935,63 @@ func (ec *executionContext) _WithdrawTerminationPayload(ctx context.Context, sel
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
+
+func (ec *executionContext) marshalNAssignTerminationError2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐAssignTerminationErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.AssignTerminationError) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAssignTerminationError2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐAssignTerminationError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAssignTerminationError2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐAssignTerminationError(ctx context.Context, sel ast.SelectionSet, v *model.AssignTerminationError) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AssignTerminationError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNAssignTerminationErrorCode2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAssignTerminationErrorCode2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNAssignTerminationInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐAssignTerminationInput(ctx context.Context, v any) (partnership.AssignTerminationInput, error) {
+	res, err := ec.unmarshalInputAssignTerminationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAssignTerminationPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐAssignTerminationPayload(ctx context.Context, sel ast.SelectionSet, v *AssignTerminationPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AssignTerminationPayload(ctx, sel, v)
+}
 
 func (ec *executionContext) marshalNAuthorizeProviderError2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐAuthorizeProviderErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.AuthorizeProviderError) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
@@ -8231,6 +8883,49 @@ func (ec *executionContext) marshalNTermination2ᚖgithubᚗcomᚋchannelgraph�
 		return graphql.Null
 	}
 	return ec._Termination(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNTerminationBlocker2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐBlockerᚄ(ctx context.Context, sel ast.SelectionSet, v []*partnership.Blocker) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTerminationBlocker2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐBlocker(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNTerminationBlocker2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐBlocker(ctx context.Context, sel ast.SelectionSet, v *partnership.Blocker) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._TerminationBlocker(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNTerminationBlockerKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐBlockerKind(ctx context.Context, v any) (partnership.BlockerKind, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := partnership.BlockerKind(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNTerminationBlockerKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐBlockerKind(ctx context.Context, sel ast.SelectionSet, v partnership.BlockerKind) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
 }
 
 func (ec *executionContext) marshalNTerminationConnection2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpageᚐConnection(ctx context.Context, sel ast.SelectionSet, v *page.Connection[*partnership.Termination]) graphql.Marshaler {

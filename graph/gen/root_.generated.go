@@ -28,6 +28,8 @@ type ResolverRoot interface {
 	AuditExport() AuditExportResolver
 	Calendar() CalendarResolver
 	CalendarMove() CalendarMoveResolver
+	DeskItem() DeskItemResolver
+	DeskKindTally() DeskKindTallyResolver
 	DirectoryCard() DirectoryCardResolver
 	DirectoryListing() DirectoryListingResolver
 	DirectoryLocation() DirectoryLocationResolver
@@ -65,6 +67,8 @@ type ResolverRoot interface {
 	RegisterImportProblem() RegisterImportProblemResolver
 	Session() SessionResolver
 	Subscription() SubscriptionResolver
+	SupportEntry() SupportEntryResolver
+	SupportRequest() SupportRequestResolver
 	Termination() TerminationResolver
 	User() UserResolver
 	Viewer() ViewerResolver
@@ -100,6 +104,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputAddEnrollmentNoteInput,
 		ec.unmarshalInputAddHolidayInput,
+		ec.unmarshalInputAddSupportNoteInput,
 		ec.unmarshalInputAgreementFilter,
 		ec.unmarshalInputAgreementSignatureFilter,
 		ec.unmarshalInputAgreementTextInput,
@@ -112,11 +117,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAskProfileUpdateQuestionInput,
 		ec.unmarshalInputAssignEnrollmentInput,
 		ec.unmarshalInputAssignProfileUpdateInput,
+		ec.unmarshalInputAssignSupportRequestInput,
+		ec.unmarshalInputAssignTerminationInput,
 		ec.unmarshalInputAuditEventFilter,
 		ec.unmarshalInputAuthorizeProviderInput,
 		ec.unmarshalInputBeginEnrollmentInput,
 		ec.unmarshalInputCancelOperationInput,
 		ec.unmarshalInputClosePartnerInput,
+		ec.unmarshalInputCloseSupportRequestInput,
 		ec.unmarshalInputCompleteTerminationInput,
 		ec.unmarshalInputCreatePersonalTokenInput,
 		ec.unmarshalInputCreateWebhookEndpointInput,
@@ -124,6 +132,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputDeclareAffiliatesInput,
 		ec.unmarshalInputDeclineInvitationInput,
 		ec.unmarshalInputDeleteWebhookEndpointInput,
+		ec.unmarshalInputDeskFilter,
+		ec.unmarshalInputDeskOrder,
 		ec.unmarshalInputDirectoryFilter,
 		ec.unmarshalInputDisableUserInput,
 		ec.unmarshalInputEnableUserInput,
@@ -146,6 +156,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputMailMessageFilter,
 		ec.unmarshalInputMembershipFilter,
 		ec.unmarshalInputMembershipOrder,
+		ec.unmarshalInputOpenSupportRequestInput,
 		ec.unmarshalInputOperationFilter,
 		ec.unmarshalInputPartnerFilter,
 		ec.unmarshalInputPartnerOrder,
@@ -171,8 +182,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRejectEnrollmentInput,
 		ec.unmarshalInputRejectProfileUpdateInput,
 		ec.unmarshalInputRemoveHolidayInput,
+		ec.unmarshalInputReopenSupportRequestInput,
 		ec.unmarshalInputReplayFailedWebhookDeliveriesInput,
 		ec.unmarshalInputReplayWebhookDeliveryInput,
+		ec.unmarshalInputReplyToSupportRequestInput,
 		ec.unmarshalInputRequestNewLinkInput,
 		ec.unmarshalInputRequestPartnershipInput,
 		ec.unmarshalInputRequestPartnershipsInput,
@@ -200,6 +213,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputSubmitProfileUpdateInput,
 		ec.unmarshalInputSupportDetailsInput,
 		ec.unmarshalInputSupportProfileInput,
+		ec.unmarshalInputSupportRequestFilter,
+		ec.unmarshalInputSupportRequestOrder,
 		ec.unmarshalInputSuspendPartnerInput,
 		ec.unmarshalInputTerminationFilter,
 		ec.unmarshalInputUnfreezeEnrollmentInput,
@@ -507,6 +522,14 @@ enum Capability {
   PROFILE_UPDATE_READ
   "Review profile updates."
   PROFILE_UPDATE_REVIEW
+  "Read support requests: the own organization's; all of them for the operator."
+  SUPPORT_READ
+  "Open support requests, and write into them for the own organization."
+  SUPPORT_REQUEST
+  "Work on support requests."
+  SUPPORT_WORK
+  "Read the operator's desk."
+  DESK_READ
 }
 
 "The signed-in person. Everything here is read afresh for every request, so a revocation takes effect at the next one."
@@ -1950,6 +1973,174 @@ type RemoveHolidayError implements UserError {
 enum RemoveHolidayErrorCode {
   "The target is absent."
   NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/desk.graphqls", Input: `extend type Query {
+  """
+  What the operator's people work on: enrollments, profile updates, support requests and ends of partnerships in
+  one list, what is due next first.
+  """
+  desk(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: DeskFilter
+    "The ordering; what is due next first without it. Cursors hold for one ordering only."
+    orderBy: DeskOrder
+  ): DeskItemConnection! @access(permission: DESK_READ)
+
+  "How much there is on the desk."
+  deskCounts: DeskCounts! @access(permission: DESK_READ)
+}
+
+"What kind of work a line of the desk is."
+enum DeskItemKind {
+  "An enrollment, or a change of a profile."
+  ENROLLMENT
+  "A profile update request."
+  PROFILE_UPDATE
+  "A support request."
+  SUPPORT_REQUEST
+  "A request to end a partnership."
+  TERMINATION
+}
+
+"Whose turn it is."
+enum DeskItemState {
+  "The operator's."
+  OPEN
+  "The other side's."
+  WAITING
+  "It is over."
+  DONE
+}
+
+"Whose lines of the desk are meant."
+enum DeskAssignment {
+  "The viewer's own."
+  ME
+  "Nobody's."
+  NOBODY
+}
+
+"One thing that the operator's people work on."
+type DeskItem {
+  "The id of what is worked on."
+  subjectId: ID!
+  "What is worked on; null where the viewer's token does not show it."
+  subject: Node
+  "What kind of work it is."
+  kind: DeskItemKind!
+  "Whose matter it is."
+  organization: Organization!
+  "How that organization is called in it."
+  company: String!
+  "Whose turn it is."
+  state: DeskItemState!
+  "Who works it; null for nobody."
+  assignee: User
+  "When it is to be done; null where nothing is promised, or the promise stands still."
+  targetAt: Time
+  "When it was promised; null where nothing is, or the promise stands still."
+  dueAt: Time
+  "Whether the promised moment has passed and it is not done."
+  isBreached: Boolean!
+  "When it began."
+  openedAt: Time!
+  "When it was over; null while it is not."
+  closedAt: Time
+}
+
+"One row of a list of what is worked on with its place."
+type DeskItemEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: DeskItem!
+}
+
+"One page of a list of what is worked on."
+type DeskItemConnection {
+  "The page's rows with their places."
+  edges: [DeskItemEdge!]!
+  "The page's rows without their places."
+  nodes: [DeskItem!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"How much there is on the desk. Each number is counted to 1,000."
+type DeskCounts {
+  "All kinds together."
+  all: DeskTally!
+  "Each kind by itself."
+  byKind: [DeskKindTally!]!
+}
+
+"How much there is of one kind."
+type DeskKindTally {
+  "The kind."
+  kind: DeskItemKind!
+  "How much."
+  tally: DeskTally!
+}
+
+"How much there is on the desk of something."
+type DeskTally {
+  "What is the operator's turn."
+  open: Count!
+  "What waits for the other side."
+  waiting: Count!
+  "What the viewer works and is not done."
+  mine: Count!
+  "What nobody works and is not done."
+  unassigned: Count!
+  "What is late."
+  breached: Count!
+}
+
+"What the desk is sorted by."
+enum DeskOrderField {
+  "By when it is due; what has no date follows, and what waits for the other side comes last."
+  DUE_AT
+  "By when it began."
+  OPENED_AT
+  "By the company's name."
+  NAME
+}
+
+"An ordering of the desk; equal values are sorted by id."
+input DeskOrder {
+  "What to sort by."
+  field: DeskOrderField! = DUE_AT
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"Narrows the desk; conditions given together must all hold."
+input DeskFilter {
+  "Only work of one of these kinds, at most 4."
+  kind: [DeskItemKind!]
+  "Only what is in one of these states, at most 3; all that is not done without it."
+  state: [DeskItemState!]
+  "Only what is mine, or nobody's."
+  assigned: DeskAssignment
+  "Only what the person with this id works."
+  assigneeId: ID
+  "Only what is late, or only the rest."
+  isBreached: Boolean
+  "Only the matters of the organization with this id."
+  organizationId: ID
+  "Only the matters of companies whose name begins with this text, in any case; at most 100 characters."
+  search: String
 }
 `, BuiltIn: false},
 	{Name: "../schema/directory.graphqls", Input: `extend type Query {
@@ -4905,6 +5096,8 @@ enum EventKind {
   PROFILE_UPDATE_CHANGED
   "The state of an operation changed."
   OPERATION_CHANGED
+  "A support request was opened, answered or closed."
+  SUPPORT_REQUEST_CHANGED
 }
 
 "Says that something changed, not what: read the subject again."
@@ -6252,6 +6445,12 @@ extend type Mutation {
     input: WithdrawTerminationInput!
   ): WithdrawTerminationPayload! @access(permission: PARTNERSHIP_END)
 
+  "Gives a request to end a partnership to one of the operator's people, or to nobody."
+  assignTermination(
+    "The request and the person."
+    input: AssignTerminationInput!
+  ): AssignTerminationPayload! @access(permission: TERMINATION_DECIDE)
+
   """
   Ends the partnership as it was asked: customers and granted rights stay as they are, nothing new can be
   transacted.
@@ -6552,12 +6751,36 @@ type Termination implements Node {
   decidedBy: User
   "What the operator wrote with the decision; null without a note."
   decisionNote: String
+  "Who of the operator works it; null for nobody, and for everybody but the operator."
+  assignee: User
+  "When it is to be decided, after 3 business days; null where it never is."
+  targetAt: Time
+  "When it has to be decided, after 5 business days; null where it never is."
+  dueAt: Time
+  "What stands in the way while it is undecided, such as active subscriptions through the two, at most 100."
+  blockers: [TerminationBlocker!]!
   "When it was completed, refused or withdrawn; null while open."
   decidedAt: Time
   "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
   version: Int!
   "When it was asked."
   createdAt: Time!
+}
+
+"What kind of thing stands in the way of an end."
+enum TerminationBlockerKind {
+  "A subscription that was sold through the two and is active."
+  ACTIVE_SUBSCRIPTION
+}
+
+"One thing that stands in the way of the end of a partnership."
+type TerminationBlocker {
+  "What kind of thing it is."
+  kind: TerminationBlockerKind!
+  "The id of the thing."
+  subjectId: ID!
+  "What people call it."
+  name: String!
 }
 
 "One row of a list of requests to end a partnership with its place."
@@ -6788,6 +7011,8 @@ type WithdrawTerminationPayload {
 input CompleteTerminationInput {
   "The id of the request."
   terminationId: ID!
+  "Ends it although something stands in the way."
+  isForced: Boolean! = false
   "What to tell both sides, at most 500 characters."
   note: String
   "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
@@ -7200,6 +7425,8 @@ enum CompleteTerminationErrorCode {
   CONTROL_CHARACTERS
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
+  "Something stands in the way, such as an active subscription, and the input does not say that this is known."
+  TERMINATION_BLOCKED
   "A value is too long."
   TOO_LONG
 }
@@ -7224,6 +7451,44 @@ enum RefuseTerminationErrorCode {
   NOT_FOUND
   "A value is too long."
   TOO_LONG
+}
+
+"The input of assignTermination."
+input AssignTerminationInput {
+  "The id of the request."
+  terminationId: ID!
+  "The id of the person; nobody without it, or null."
+  assigneeId: ID
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+}
+
+"What assignTermination did."
+type AssignTerminationPayload {
+  "The request; null exactly when there are errors."
+  termination: Termination
+  "Why nothing was done; empty on success."
+  userErrors: [AssignTerminationError!]!
+}
+
+"Why the request was given to nobody."
+type AssignTerminationError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AssignTerminationErrorCode!
+}
+
+"The codes of why the request was given to nobody."
+enum AssignTerminationErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The user named does not work on these."
+  NOT_A_REVIEWER
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
 }
 `, BuiltIn: false},
 	{Name: "../schema/region.graphqls", Input: `extend type Query {
@@ -7721,6 +7986,559 @@ enum ImportBusinessRegisterErrorCode {
   INVALID
   "The file is absent, of another organization or for another purpose."
   NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/support.graphqls", Input: `extend type Query {
+  """
+  The support requests of the viewer's organization, for the operator those of all; what was last active first.
+  What is due next is on ` + "`" + `desk` + "`" + `.
+  """
+  supportRequests(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: SupportRequestFilter
+    "The ordering; what was last active first without it. Cursors hold for one ordering only."
+    orderBy: SupportRequestOrder
+  ): SupportRequestConnection! @access(permission: SUPPORT_READ)
+}
+
+extend type Mutation {
+  "Asks the operator for help. A first answer is promised in working hours: 2, 4 or 8 by the severity."
+  openSupportRequest(
+    "What is asked."
+    input: OpenSupportRequestInput!
+  ): OpenSupportRequestPayload! @access(permission: SUPPORT_REQUEST)
+
+  "Writes into the thread; the other side is mailed. The operator's first message keeps the promise."
+  replyToSupportRequest(
+    "The message."
+    input: ReplyToSupportRequestInput!
+  ): ReplyToSupportRequestPayload! @access(permission: SUPPORT_READ)
+
+  "Writes a note into the thread that only the operator's people read; nobody is mailed."
+  addSupportNote(
+    "The note."
+    input: AddSupportNoteInput!
+  ): AddSupportNotePayload! @access(permission: SUPPORT_WORK)
+
+  "Gives a request to one of the operator's people, or to nobody."
+  assignSupportRequest(
+    "The request and the person."
+    input: AssignSupportRequestInput!
+  ): AssignSupportRequestPayload! @access(permission: SUPPORT_WORK)
+
+  "Closes a request; the other side is mailed. The operator says why, which counts as an answer."
+  closeSupportRequest(
+    "The request, and why."
+    input: CloseSupportRequestInput!
+  ): CloseSupportRequestPayload! @access(permission: SUPPORT_READ)
+
+  "Lets a request go on that was closed in the last 14 days; where the partner does, an answer is promised anew."
+  reopenSupportRequest(
+    "The request, and why."
+    input: ReopenSupportRequestInput!
+  ): ReopenSupportRequestPayload! @access(permission: SUPPORT_READ)
+}
+
+extend type Subscription {
+  "Support requests of the viewer's organization that were opened or went on; for the operator those of all."
+  supportRequestChanged(
+    "Only this request."
+    id: ID
+  ): SupportRequest! @access(permission: SUPPORT_READ)
+}
+
+"What a support request is about."
+enum SupportRequestKind {
+  "Anything."
+  GENERAL
+  "A profile update request."
+  PROFILE_UPDATE
+  "A request to end a partnership."
+  END_PARTNERSHIP
+  "On behalf of a customer, by its support contact."
+  CUSTOMER
+}
+
+"How much a support request hinders the partner."
+enum SupportSeverity {
+  "Business stands still; a first answer is promised within 2 working hours."
+  HIGH
+  "Business is hindered; within 4 working hours."
+  NORMAL
+  "A question; within 8 working hours."
+  LOW
+}
+
+"Where a support request stands."
+enum SupportRequestStatus {
+  "It is the operator's turn."
+  OPEN
+  "It waits for the partner."
+  ATTENTION_NEEDED
+  "It is over; for 14 days it can be reopened."
+  CLOSED
+}
+
+"A side of a support request."
+enum SupportSide {
+  "Somebody of the organization that asked."
+  PARTNER
+  "Somebody of the operator."
+  OPERATOR
+  "channelgraph itself, when something fell due."
+  SYSTEM
+}
+
+"A question of an organization to the operator, with its thread."
+type SupportRequest implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The organization that asked."
+  organization: Organization!
+  "How the organization was called then."
+  company: String!
+  "What it is about."
+  kind: SupportRequestKind!
+  "How much it hinders."
+  severity: SupportSeverity!
+  "Where it stands."
+  status: SupportRequestStatus!
+  "What it is about, in one line."
+  subject: String!
+  "The end of a partnership or the profile update that it is about; null without one, or where hidden."
+  about: Node
+  "The customer on whose behalf it is; null without one, or where hidden."
+  customer: Organization
+  "The person who asked; null where hidden."
+  createdBy: User
+  "Who of the operator works it; null for nobody, and for everybody but the operator."
+  assignee: User
+  "Where the promise of a first answer stands; null where it was withdrawn in time."
+  slaState: SlaState
+  "Half of the promised time; null where it is never reached."
+  targetAt: Time
+  "When a first answer is promised; what was promised at last, where it came. Null where it is never reached."
+  dueAt: Time
+  "When the operator first wrote since it was opened or reopened; null as long as it has not."
+  answeredAt: Time
+  "What was written and what happened, oldest first, at most 500; the operator's internal lines are shown to the operator only."
+  thread: [SupportEntry!]!
+  "Which side closed it; null while it is not closed."
+  closedBy: SupportSide
+  "When it was closed; null while it is not."
+  closedAt: Time
+  "Until when it can be reopened; null while it is not closed."
+  reopenableUntilAt: Time
+  "When something happened that both sides see."
+  activityAt: Time!
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was opened."
+  createdAt: Time!
+}
+
+"What a line of a thread tells."
+enum SupportEntryKind {
+  "Somebody wrote, for both sides."
+  MESSAGE
+  "Somebody of the operator wrote, for the operator only."
+  NOTE
+  "It was given to somebody of the operator."
+  ASSIGNED
+  "It was closed."
+  CLOSED
+  "It was reopened."
+  REOPENED
+  "So many per cent of the promised time had passed; for the operator only."
+  WARNED
+  "The promised answer had not come."
+  BREACHED
+  "The working calendar changed, and the promised moment with it."
+  PROMISE_MOVED
+}
+
+"One line of a thread."
+type SupportEntry {
+  "Its number; the lines that the viewer sees are numbered from 1."
+  number: Int!
+  "What it tells."
+  kind: SupportEntryKind!
+  "When it happened."
+  occurredAt: Time!
+  "Which side acted."
+  side: SupportSide!
+  "Who acted; null where it is nobody in particular, and for the partner where somebody of the operator did."
+  actorName: String
+  "Whether it is shown to the operator only."
+  isInternal: Boolean!
+  "What was written; null without a text."
+  text: String
+  "The files beside it, at most 10."
+  files: [File!]!
+  "The moment that was promised; null without one."
+  untilAt: Time
+}
+
+"One row of a list of support requests with its place."
+type SupportRequestEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: SupportRequest!
+}
+
+"One page of a list of support requests."
+type SupportRequestConnection {
+  "The page's rows with their places."
+  edges: [SupportRequestEdge!]!
+  "The page's rows without their places."
+  nodes: [SupportRequest!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"What a list of support requests is sorted by."
+enum SupportRequestOrderField {
+  "By when something last happened that both sides see."
+  ACTIVITY_AT
+  "By when they were opened."
+  CREATED_AT
+}
+
+"An ordering of support requests; equal values are sorted by id."
+input SupportRequestOrder {
+  "What to sort by."
+  field: SupportRequestOrderField! = ACTIVITY_AT
+  "The direction."
+  direction: OrderDirection! = DESC
+}
+
+"Narrows a list of support requests; conditions given together must all hold."
+input SupportRequestFilter {
+  "Only requests in one of these states, at most 3."
+  status: [SupportRequestStatus!]
+  "Only requests of one of these kinds, at most 4."
+  kind: [SupportRequestKind!]
+  "Only requests of one of these severities, at most 3."
+  severity: [SupportSeverity!]
+  "Only requests of the organization with this id."
+  organizationId: ID
+  "Only requests about the thing with this id."
+  aboutId: ID
+}
+
+"The input of openSupportRequest."
+input OpenSupportRequestInput {
+  "What it is about."
+  kind: SupportRequestKind!
+  "How much it hinders; ` + "`" + `NORMAL` + "`" + ` without it."
+  severity: SupportSeverity
+  "What it is about in one line, 1 to 150 characters."
+  subject: String!
+  "What is asked, 1 to 4,000 characters."
+  text: String!
+  "The id of the profile update, or of the request to end a partnership; exactly with those kinds."
+  aboutId: ID
+  "The id of the customer's organization; exactly with ` + "`" + `CUSTOMER` + "`" + `."
+  customerId: ID
+  "The ids of files that were uploaded as ` + "`" + `SUPPORT_ATTACHMENT` + "`" + `, at most 10."
+  fileIds: [ID!]
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What openSupportRequest did."
+type OpenSupportRequestPayload {
+  "The request; null exactly when there are errors."
+  supportRequest: SupportRequest
+  "Why nothing was done; empty on success."
+  userErrors: [OpenSupportRequestError!]!
+}
+
+"Why the request was not opened."
+type OpenSupportRequestError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: OpenSupportRequestErrorCode!
+}
+
+"The codes of why the request was not opened."
+enum OpenSupportRequestErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The file belongs to something already."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Somebody else is the customer's support contact."
+  NOT_SUPPORT_CONTACT
+  "A value is missing."
+  REQUIRED
+  "Requests of this kind are not taken here."
+  SUPPORT_KIND_UNAVAILABLE
+  "Enough requests of the organization are open."
+  SUPPORT_REQUESTS_OPEN
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+}
+
+"The input of replyToSupportRequest."
+input ReplyToSupportRequestInput {
+  "The id of the request."
+  requestId: ID!
+  "What is written, 1 to 4,000 characters."
+  text: String!
+  "The ids of files that were uploaded as ` + "`" + `SUPPORT_ATTACHMENT` + "`" + `, at most 10."
+  fileIds: [ID!]
+  "Whether the operator's message waits for the partner; without effect in the partner's."
+  needsAttention: Boolean! = false
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What replyToSupportRequest did."
+type ReplyToSupportRequestPayload {
+  "The request; null exactly when there are errors."
+  supportRequest: SupportRequest
+  "Why nothing was done; empty on success."
+  userErrors: [ReplyToSupportRequestError!]!
+}
+
+"Why nothing was written."
+type ReplyToSupportRequestError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReplyToSupportRequestErrorCode!
+}
+
+"The codes of why nothing was written."
+enum ReplyToSupportRequestErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The file belongs to something already."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "The request is closed and grows no more."
+  SUPPORT_REQUEST_CLOSED
+  "Enough was written into the thread."
+  SUPPORT_THREAD_FULL
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+}
+
+"The input of addSupportNote."
+input AddSupportNoteInput {
+  "The id of the request."
+  requestId: ID!
+  "What is written, 1 to 4,000 characters."
+  text: String!
+  "The ids of files that were uploaded as ` + "`" + `SUPPORT_ATTACHMENT` + "`" + `, at most 10."
+  fileIds: [ID!]
+}
+
+"What addSupportNote did."
+type AddSupportNotePayload {
+  "The request; null exactly when there are errors."
+  supportRequest: SupportRequest
+  "Why nothing was done; empty on success."
+  userErrors: [AddSupportNoteError!]!
+}
+
+"Why no note was written."
+type AddSupportNoteError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AddSupportNoteErrorCode!
+}
+
+"The codes of why no note was written."
+enum AddSupportNoteErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The file belongs to something already."
+  FILE_ATTACHED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "Enough was written into the thread."
+  SUPPORT_THREAD_FULL
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+}
+
+"The input of assignSupportRequest."
+input AssignSupportRequestInput {
+  "The id of the request."
+  requestId: ID!
+  "The id of the person; nobody without it, or null."
+  assigneeId: ID
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+}
+
+"What assignSupportRequest did."
+type AssignSupportRequestPayload {
+  "The request; null exactly when there are errors."
+  supportRequest: SupportRequest
+  "Why nothing was done; empty on success."
+  userErrors: [AssignSupportRequestError!]!
+}
+
+"Why the request was given to nobody."
+type AssignSupportRequestError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AssignSupportRequestErrorCode!
+}
+
+"The codes of why the request was given to nobody."
+enum AssignSupportRequestErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The user named does not work on these."
+  NOT_A_REVIEWER
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"The input of closeSupportRequest."
+input CloseSupportRequestInput {
+  "The id of the request."
+  requestId: ID!
+  "Why, at most 4,000 characters; the operator has to say it."
+  text: String
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+}
+
+"What closeSupportRequest did."
+type CloseSupportRequestPayload {
+  "The request; null exactly when there are errors."
+  supportRequest: SupportRequest
+  "Why nothing was done; empty on success."
+  userErrors: [CloseSupportRequestError!]!
+}
+
+"Why the request was not closed."
+type CloseSupportRequestError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: CloseSupportRequestErrorCode!
+}
+
+"The codes of why the request was not closed."
+enum CloseSupportRequestErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"The input of reopenSupportRequest."
+input ReopenSupportRequestInput {
+  "The id of the request."
+  requestId: ID!
+  "What is written, 1 to 4,000 characters."
+  text: String!
+  "The ids of files that were uploaded as ` + "`" + `SUPPORT_ATTACHMENT` + "`" + `, at most 10."
+  fileIds: [ID!]
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the request has changed since this version."
+  expectedVersion: Int
+}
+
+"What reopenSupportRequest did."
+type ReopenSupportRequestPayload {
+  "The request; null exactly when there are errors."
+  supportRequest: SupportRequest
+  "Why nothing was done; empty on success."
+  userErrors: [ReopenSupportRequestError!]!
+}
+
+"Why the request was not reopened."
+type ReopenSupportRequestError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReopenSupportRequestErrorCode!
+}
+
+"The codes of why the request was not reopened."
+enum ReopenSupportRequestErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The file belongs to something already."
+  FILE_ATTACHED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "It was closed more than 14 days ago."
+  REOPEN_TOO_LATE
+  "A value is missing."
+  REQUIRED
+  "Enough requests of the organization are open."
+  SUPPORT_REQUESTS_OPEN
+  "Enough was written into the thread."
+  SUPPORT_THREAD_FULL
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
 }
 `, BuiltIn: false},
 	{Name: "../schema/token.graphqls", Input: `extend type Viewer {
@@ -8695,6 +9513,28 @@ func (ec *executionContext) childFields_AddHolidayPayload(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type AddHolidayPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_AddSupportNoteError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AddSupportNoteError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AddSupportNoteError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AddSupportNoteError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddSupportNoteError", field.Name)
+}
+
+func (ec *executionContext) childFields_AddSupportNotePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "supportRequest":
+		return ec.fieldContext_AddSupportNotePayload_supportRequest(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AddSupportNotePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddSupportNotePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Agreement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9031,6 +9871,50 @@ func (ec *executionContext) childFields_AssignProfileUpdatePayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type AssignProfileUpdatePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_AssignSupportRequestError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AssignSupportRequestError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AssignSupportRequestError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AssignSupportRequestError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignSupportRequestError", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignSupportRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "supportRequest":
+		return ec.fieldContext_AssignSupportRequestPayload_supportRequest(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AssignSupportRequestPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignSupportRequestPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AssignTerminationError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AssignTerminationError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AssignTerminationError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignTerminationError", field.Name)
+}
+
+func (ec *executionContext) childFields_AssignTerminationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "termination":
+		return ec.fieldContext_AssignTerminationPayload_termination(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AssignTerminationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssignTerminationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9249,6 +10133,28 @@ func (ec *executionContext) childFields_ClosePartnerPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type ClosePartnerPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CloseSupportRequestError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_CloseSupportRequestError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_CloseSupportRequestError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_CloseSupportRequestError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CloseSupportRequestError", field.Name)
+}
+
+func (ec *executionContext) childFields_CloseSupportRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "supportRequest":
+		return ec.fieldContext_CloseSupportRequestPayload_supportRequest(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CloseSupportRequestPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CloseSupportRequestPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CompleteTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -9451,6 +10357,96 @@ func (ec *executionContext) childFields_DeleteWebhookEndpointPayload(ctx context
 		return ec.fieldContext_DeleteWebhookEndpointPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteWebhookEndpointPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DeskCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "all":
+		return ec.fieldContext_DeskCounts_all(ctx, field)
+	case "byKind":
+		return ec.fieldContext_DeskCounts_byKind(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeskCounts", field.Name)
+}
+
+func (ec *executionContext) childFields_DeskItem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "subjectId":
+		return ec.fieldContext_DeskItem_subjectId(ctx, field)
+	case "subject":
+		return ec.fieldContext_DeskItem_subject(ctx, field)
+	case "kind":
+		return ec.fieldContext_DeskItem_kind(ctx, field)
+	case "organization":
+		return ec.fieldContext_DeskItem_organization(ctx, field)
+	case "company":
+		return ec.fieldContext_DeskItem_company(ctx, field)
+	case "state":
+		return ec.fieldContext_DeskItem_state(ctx, field)
+	case "assignee":
+		return ec.fieldContext_DeskItem_assignee(ctx, field)
+	case "targetAt":
+		return ec.fieldContext_DeskItem_targetAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_DeskItem_dueAt(ctx, field)
+	case "isBreached":
+		return ec.fieldContext_DeskItem_isBreached(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_DeskItem_openedAt(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_DeskItem_closedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeskItem", field.Name)
+}
+
+func (ec *executionContext) childFields_DeskItemConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_DeskItemConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_DeskItemConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_DeskItemConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_DeskItemConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeskItemConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_DeskItemEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DeskItemEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_DeskItemEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeskItemEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_DeskKindTally(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_DeskKindTally_kind(ctx, field)
+	case "tally":
+		return ec.fieldContext_DeskKindTally_tally(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeskKindTally", field.Name)
+}
+
+func (ec *executionContext) childFields_DeskTally(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "open":
+		return ec.fieldContext_DeskTally_open(ctx, field)
+	case "waiting":
+		return ec.fieldContext_DeskTally_waiting(ctx, field)
+	case "mine":
+		return ec.fieldContext_DeskTally_mine(ctx, field)
+	case "unassigned":
+		return ec.fieldContext_DeskTally_unassigned(ctx, field)
+	case "breached":
+		return ec.fieldContext_DeskTally_breached(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeskTally", field.Name)
 }
 
 func (ec *executionContext) childFields_DirectoryCard(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10455,6 +11451,28 @@ func (ec *executionContext) childFields_MembershipEdge(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type MembershipEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_OpenSupportRequestError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_OpenSupportRequestError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_OpenSupportRequestError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_OpenSupportRequestError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OpenSupportRequestError", field.Name)
+}
+
+func (ec *executionContext) childFields_OpenSupportRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "supportRequest":
+		return ec.fieldContext_OpenSupportRequestPayload_supportRequest(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_OpenSupportRequestPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OpenSupportRequestPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Operation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -11437,6 +12455,28 @@ func (ec *executionContext) childFields_RemoveHolidayPayload(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type RemoveHolidayPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ReopenSupportRequestError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReopenSupportRequestError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReopenSupportRequestError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReopenSupportRequestError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReopenSupportRequestError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReopenSupportRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "supportRequest":
+		return ec.fieldContext_ReopenSupportRequestPayload_supportRequest(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReopenSupportRequestPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReopenSupportRequestPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ReplayFailedWebhookDeliveriesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -11481,6 +12521,28 @@ func (ec *executionContext) childFields_ReplayWebhookDeliveryPayload(ctx context
 		return ec.fieldContext_ReplayWebhookDeliveryPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReplayWebhookDeliveryPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplyToSupportRequestError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReplyToSupportRequestError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReplyToSupportRequestError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReplyToSupportRequestError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplyToSupportRequestError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplyToSupportRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "supportRequest":
+		return ec.fieldContext_ReplyToSupportRequestPayload_supportRequest(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReplyToSupportRequestPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplyToSupportRequestPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RequestNewLinkError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -12073,6 +13135,30 @@ func (ec *executionContext) childFields_SubmitProfileUpdatePayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type SubmitProfileUpdatePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SupportEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_SupportEntry_number(ctx, field)
+	case "kind":
+		return ec.fieldContext_SupportEntry_kind(ctx, field)
+	case "occurredAt":
+		return ec.fieldContext_SupportEntry_occurredAt(ctx, field)
+	case "side":
+		return ec.fieldContext_SupportEntry_side(ctx, field)
+	case "actorName":
+		return ec.fieldContext_SupportEntry_actorName(ctx, field)
+	case "isInternal":
+		return ec.fieldContext_SupportEntry_isInternal(ctx, field)
+	case "text":
+		return ec.fieldContext_SupportEntry_text(ctx, field)
+	case "files":
+		return ec.fieldContext_SupportEntry_files(ctx, field)
+	case "untilAt":
+		return ec.fieldContext_SupportEntry_untilAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SupportEntry", field.Name)
+}
+
 func (ec *executionContext) childFields_SupportProfile(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "email":
@@ -12083,6 +13169,80 @@ func (ec *executionContext) childFields_SupportProfile(ctx context.Context, fiel
 		return ec.fieldContext_SupportProfile_website(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SupportProfile", field.Name)
+}
+
+func (ec *executionContext) childFields_SupportRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_SupportRequest_id(ctx, field)
+	case "organization":
+		return ec.fieldContext_SupportRequest_organization(ctx, field)
+	case "company":
+		return ec.fieldContext_SupportRequest_company(ctx, field)
+	case "kind":
+		return ec.fieldContext_SupportRequest_kind(ctx, field)
+	case "severity":
+		return ec.fieldContext_SupportRequest_severity(ctx, field)
+	case "status":
+		return ec.fieldContext_SupportRequest_status(ctx, field)
+	case "subject":
+		return ec.fieldContext_SupportRequest_subject(ctx, field)
+	case "about":
+		return ec.fieldContext_SupportRequest_about(ctx, field)
+	case "customer":
+		return ec.fieldContext_SupportRequest_customer(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_SupportRequest_createdBy(ctx, field)
+	case "assignee":
+		return ec.fieldContext_SupportRequest_assignee(ctx, field)
+	case "slaState":
+		return ec.fieldContext_SupportRequest_slaState(ctx, field)
+	case "targetAt":
+		return ec.fieldContext_SupportRequest_targetAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_SupportRequest_dueAt(ctx, field)
+	case "answeredAt":
+		return ec.fieldContext_SupportRequest_answeredAt(ctx, field)
+	case "thread":
+		return ec.fieldContext_SupportRequest_thread(ctx, field)
+	case "closedBy":
+		return ec.fieldContext_SupportRequest_closedBy(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_SupportRequest_closedAt(ctx, field)
+	case "reopenableUntilAt":
+		return ec.fieldContext_SupportRequest_reopenableUntilAt(ctx, field)
+	case "activityAt":
+		return ec.fieldContext_SupportRequest_activityAt(ctx, field)
+	case "version":
+		return ec.fieldContext_SupportRequest_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_SupportRequest_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SupportRequest", field.Name)
+}
+
+func (ec *executionContext) childFields_SupportRequestConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_SupportRequestConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_SupportRequestConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_SupportRequestConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_SupportRequestConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SupportRequestConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_SupportRequestEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_SupportRequestEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_SupportRequestEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SupportRequestEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_SuspendPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -12125,6 +13285,14 @@ func (ec *executionContext) childFields_Termination(ctx context.Context, field g
 		return ec.fieldContext_Termination_decidedBy(ctx, field)
 	case "decisionNote":
 		return ec.fieldContext_Termination_decisionNote(ctx, field)
+	case "assignee":
+		return ec.fieldContext_Termination_assignee(ctx, field)
+	case "targetAt":
+		return ec.fieldContext_Termination_targetAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_Termination_dueAt(ctx, field)
+	case "blockers":
+		return ec.fieldContext_Termination_blockers(ctx, field)
 	case "decidedAt":
 		return ec.fieldContext_Termination_decidedAt(ctx, field)
 	case "version":
@@ -12133,6 +13301,18 @@ func (ec *executionContext) childFields_Termination(ctx context.Context, field g
 		return ec.fieldContext_Termination_createdAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Termination", field.Name)
+}
+
+func (ec *executionContext) childFields_TerminationBlocker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_TerminationBlocker_kind(ctx, field)
+	case "subjectId":
+		return ec.fieldContext_TerminationBlocker_subjectId(ctx, field)
+	case "name":
+		return ec.fieldContext_TerminationBlocker_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TerminationBlocker", field.Name)
 }
 
 func (ec *executionContext) childFields_TerminationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -41,6 +41,10 @@ const (
 	PermDirectoryEdit       Permission = "directory.edit"
 	PermProfileUpdateRead   Permission = "profile_update.read"
 	PermProfileUpdateReview Permission = "profile_update.review"
+	PermSupportRead         Permission = "support.read"
+	PermSupportRequest      Permission = "support.request"
+	PermSupportWork         Permission = "support.work"
+	PermDeskRead            Permission = "desk.read"
 )
 
 // Permissions lists all of them in a stable order.
@@ -52,6 +56,7 @@ var Permissions = []Permission{
 	PermWebhookManage,
 	PermCalendarManage, PermFileUpload, PermRegisterManage, PermEnrollmentRead, PermEnrollmentApply, PermEnrollmentReview, PermLegalProfileEdit, PermSupportProfileEdit, PermPartnerSuspend, PermPartnerStatusRead, PermAgreementRead, PermAgreementSign, PermAgreementPublish,
 	PermDirectoryEdit, PermProfileUpdateRead, PermProfileUpdateReview,
+	PermSupportRead, PermSupportRequest, PermSupportWork, PermDeskRead,
 }
 
 type grant struct {
@@ -152,6 +157,13 @@ var matrix = map[Permission][]grant{
 		{operator, []Role{OperatorAdmin, Reviewer}},
 	},
 	PermProfileUpdateReview: {{operator, []Role{OperatorAdmin, Reviewer}}},
+	PermSupportRead: {
+		{partners, []Role{GlobalAdmin, AdminAgent, HelpdeskAgent, AccountAdmin}},
+		{operator, []Role{OperatorAdmin, Reviewer}},
+	},
+	PermSupportRequest: {{partners, []Role{GlobalAdmin, AdminAgent, HelpdeskAgent, AccountAdmin}}},
+	PermSupportWork:    {{operator, []Role{OperatorAdmin, Reviewer}}},
+	PermDeskRead:       {{operator, []Role{OperatorAdmin, Reviewer}}},
 }
 
 // Allowed is the matrix as a pure function.

@@ -45,6 +45,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/seed"
+	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/web"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 	"github.com/channelgraph/channelgraph/migrations"
@@ -72,6 +73,7 @@ type App struct {
 	agreed   *agreement.Service
 	invites  *invitation.Service
 	joined   *partnership.Service
+	helped   *support.Service
 	audits   *audit.Service
 	hooked   *webhook.Service
 	workers  *workers.Server
@@ -141,6 +143,12 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	a.invites = invitation.New(a.db, a.mailer, keys, a.accounts, invitation.Config{Life: cfg.InvitationLife, WaitingLife: cfg.WaitingLife,
 		DailyLimit: cfg.InvitationDay, RecipientLimit: cfg.RecipientMonth}, log)
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
+	a.joined.Follow(a.calendar)
+	a.helped = support.New(a.db, a.accounts, a.files, a.calendar, a.mailer, keys)
+	a.helped.About(support.EndPartnership, func(ctx context.Context, actor access.Actor, id ident.ID) (bool, error) {
+		found, err := a.joined.TerminationsByIDs(ctx, actor, []ident.ID{id})
+		return found[id] != nil, err
+	})
 	a.audits = audit.New(a.db, log)
 	a.openWebhooks(keys)
 	a.listed = directory.New(a.db, a.accounts, a.partners, a.files, a.calendar, a.audits, a.mailer)
@@ -283,6 +291,11 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.invites.SendReminder)
 	workers.Add(r, a.joined.SendInvitation)
 	workers.Add(r, a.joined.TellStanding)
+	workers.Add(r, a.joined.LookTermination)
+	workers.Add(r, a.joined.ScanTerminations)
+	workers.Add(r, a.helped.Look)
+	workers.Add(r, a.helped.Scan)
+	workers.Add(r, a.helped.Notice)
 	workers.Add(r, a.calendar.MovePromises)
 	workers.Add(r, a.files.Prune)
 	workers.Add(r, a.register.ImportRegister)
@@ -319,6 +332,8 @@ func (a *App) periodic() []workers.Periodic {
 		{Name: "enrollment.scan", Every: 15 * time.Minute, Args: enrollment.Scan{}},
 		{Name: "enrollment.discard_evidence", Every: 24 * time.Hour, Args: enrollment.DiscardEvidence{}},
 		{Name: "directory.scan", Every: 15 * time.Minute, Args: directory.Scan{}},
+		{Name: "partnership.scan_terminations", Every: 15 * time.Minute, Args: partnership.ScanTerminations{}},
+		{Name: "support.scan", Every: 15 * time.Minute, Args: support.Scan{}},
 		{Name: "agreement.scan", Every: 15 * time.Minute, Args: agreement.Scan{}},
 		{Name: "file.prune", Every: time.Hour, Args: file.Prune{}},
 		{Name: "register.prune_imports", Every: 24 * time.Hour, Args: register.PruneImports{}},
@@ -396,7 +411,7 @@ func (a *App) openDoors() error {
 	}
 	metrics := promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
 	d := web.Deps{
-		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, Directory: a.listed, File: a.files, Register: a.register, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
+		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, Directory: a.listed, Support: a.helped, File: a.files, Register: a.register, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
 		BounceIntake: func(ctx context.Context, raw io.Reader) error {
 			_, _, err := a.mailer.Bounce(ctx, raw)
 			if errors.Is(err, mail.ErrNoReport) {
@@ -418,7 +433,7 @@ func (a *App) openDoors() error {
 	if err != nil {
 		return fmt.Errorf("the budgets: %w", err)
 	}
-	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Directory: a.listed, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined,
+	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Directory: a.listed, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined, Support: a.helped,
 		Mailer: a.mailer, Audits: a.audits, Webhooks: a.hooked, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
 		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {

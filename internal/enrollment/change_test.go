@@ -13,7 +13,7 @@ import (
 )
 
 // enrolled is a partner with its Global admin.
-func (d *desk) enrolled(name string) (*partner.Partner, access.Actor) {
+func (d *house) enrolled(name string) (*partner.Partner, access.Actor) {
 	d.t.Helper()
 	e, gina := d.reviewed(name)
 	d.decide(d.rita, e.ID)
@@ -33,7 +33,7 @@ func (d *desk) enrolled(name string) (*partner.Partner, access.Actor) {
 	return d.partner(*e.PartnerID), d.as(gina.UserID)
 }
 
-func (d *desk) partner(id ident.ID) *partner.Partner {
+func (d *house) partner(id ident.ID) *partner.Partner {
 	d.t.Helper()
 	ps, err := d.partners.ByIDs(d.t.Context(), d.chief, []ident.ID{id})
 	if err != nil || ps[id] == nil {

@@ -26,8 +26,8 @@ import (
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
-// desk is the operator's house with its reviewers, where applications arrive.
-type desk struct {
+// house is the operator's house with its reviewers, where applications arrive.
+type house struct {
 	*Service
 	t     *testing.T
 	house *account.Organization
@@ -38,7 +38,7 @@ type desk struct {
 	numbers int
 }
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t *testing.T) *house {
 	t.Helper()
 	db := dbtest.New(t)
 	keys, err := secret.NewKeys(make([]byte, 32))
@@ -53,7 +53,7 @@ func newDesk(t *testing.T) *desk {
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, nil)
 	partners, files := partner.New(db, accounts, mailer), file.New(db)
 	s := New(db, accounts, partners, files, calendar.New(db, time.UTC), register.New(db, accounts, files), mailer, keys, Config{LinksAnHour: 100, LinksADay: 100}, nil)
-	d := &desk{Service: s, t: t}
+	d := &house{Service: s, t: t}
 	d.tx(func(ctx context.Context, tx *database.Tx) (err error) {
 		d.house, err = accounts.Found(ctx, tx, access.System("test"), account.NewOrganization{Kind: access.Operator, Name: "House", Domain: "house.example", Country: "IT"})
 		return err
@@ -66,14 +66,14 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
-func (d *desk) tx(fn func(context.Context, *database.Tx) error) {
+func (d *house) tx(fn func(context.Context, *database.Tx) error) {
 	d.t.Helper()
 	if err := d.db.InTx(d.t.Context(), fn); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-func (d *desk) as(user ident.ID) access.Actor {
+func (d *house) as(user ident.ID) access.Actor {
 	d.t.Helper()
 	a, err := access.Load(d.t.Context(), d.db.Read(), access.Presence{UserID: user, SudoUntil: d.db.Now().Add(1000 * day)})
 	if err != nil || a.IsAnonymous() {
@@ -82,7 +82,7 @@ func (d *desk) as(user ident.ID) access.Actor {
 	return a
 }
 
-func (d *desk) reviewer(email string, roles ...access.Role) access.Actor {
+func (d *house) reviewer(email string, roles ...access.Role) access.Actor {
 	d.t.Helper()
 	if roles == nil {
 		roles = []access.Role{access.Reviewer}
@@ -101,7 +101,7 @@ func (d *desk) reviewer(email string, roles ...access.Role) access.Actor {
 }
 
 // number is a fresh Italian VAT number.
-func (d *desk) number() string {
+func (d *house) number() string {
 	d.numbers++
 	n := fmt.Sprintf("%07d100", d.numbers)
 	sum := 0
@@ -118,7 +118,7 @@ func (d *desk) number() string {
 }
 
 // found makes an organization with a Global admin and a draft.
-func (d *desk) found(name string, change ...func(*partner.Profile)) (*Enrollment, access.Actor) {
+func (d *house) found(name string, change ...func(*partner.Profile)) (*Enrollment, access.Actor) {
 	d.t.Helper()
 	slug := strings.ToLower(strings.ReplaceAll(name, " ", "-"))
 	p := partner.Profile{LegalName: name, RegistrationID: d.number(),
@@ -150,7 +150,7 @@ func (d *desk) found(name string, change ...func(*partner.Profile)) (*Enrollment
 }
 
 // apply hands an enrollment in.
-func (d *desk) apply(name string, change ...func(*partner.Profile)) (*Enrollment, access.Actor) {
+func (d *house) apply(name string, change ...func(*partner.Profile)) (*Enrollment, access.Actor) {
 	d.t.Helper()
 	e, a := d.found(name, change...)
 	e, _, err := d.Submit(d.t.Context(), a, SubmitInput{EnrollmentID: e.ID})
@@ -160,12 +160,12 @@ func (d *desk) apply(name string, change ...func(*partner.Profile)) (*Enrollment
 	return e, a
 }
 
-func (d *desk) token(e *Enrollment) string {
+func (d *house) token(e *Enrollment) string {
 	return d.keys.Capability(VerifyPrefix, VerifyPurpose, e.ID, e.Generation).Reveal()
 }
 
 // confirm is the contact's yes, after which the checks are made.
-func (d *desk) confirm(e *Enrollment) *Enrollment {
+func (d *house) confirm(e *Enrollment) *Enrollment {
 	d.t.Helper()
 	if err := d.Confirm(d.t.Context(), d.token(d.reload(e.ID)), netip.MustParseAddr("192.0.2.7")); err != nil {
 		d.t.Fatal(err)
@@ -175,13 +175,13 @@ func (d *desk) confirm(e *Enrollment) *Enrollment {
 }
 
 // reviewed is an enrollment in review.
-func (d *desk) reviewed(name string, change ...func(*partner.Profile)) (*Enrollment, access.Actor) {
+func (d *house) reviewed(name string, change ...func(*partner.Profile)) (*Enrollment, access.Actor) {
 	d.t.Helper()
 	e, a := d.apply(name, change...)
 	return d.confirm(e), a
 }
 
-func (d *desk) reload(id ident.ID) *Enrollment {
+func (d *house) reload(id ident.ID) *Enrollment {
 	d.t.Helper()
 	es, err := byIDs(d.t.Context(), d.db.Read(), access.System("test").Scope(), []ident.ID{id})
 	if err != nil || es[id] == nil {
@@ -192,7 +192,7 @@ func (d *desk) reload(id ident.ID) *Enrollment {
 
 // work performs what fell due of checks, looks and moves, twice each, until
 // nothing is left, and counts the runs of a kind.
-func (d *desk) work() map[string]int {
+func (d *house) work() map[string]int {
 	d.t.Helper()
 	done := map[string]int{}
 	for range 50 {
@@ -213,7 +213,7 @@ func (d *desk) work() map[string]int {
 	return nil
 }
 
-func (d *desk) perform(id ident.ID, generation int, kind string) bool {
+func (d *house) perform(id ident.ID, generation int, kind string) bool {
 	d.t.Helper()
 	ctx := d.t.Context()
 	read := func(raw string, v any) {
@@ -261,7 +261,7 @@ func (d *desk) perform(id ident.ID, generation int, kind string) bool {
 	return true
 }
 
-func (d *desk) later(t time.Duration) map[string]int {
+func (d *house) later(t time.Duration) map[string]int {
 	d.t.Helper()
 	d.db.Clock().Advance(t)
 	return d.work()
@@ -269,7 +269,7 @@ func (d *desk) later(t time.Duration) map[string]int {
 
 // mails lists the mails about an enrollment with their recipients, without
 // their common beginnings, in order.
-func (d *desk) mails(id ident.ID) string {
+func (d *house) mails(id ident.ID) string {
 	d.t.Helper()
 	all, err := d.mailer.BySubject(d.t.Context(), []ident.ID{id})
 	if err != nil {
@@ -290,7 +290,7 @@ func fresh(all, before string) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(all), func(s string) bool { return slices.Contains(old, s) }), " ")
 }
 
-func (d *desk) audited(id ident.ID) string {
+func (d *house) audited(id ident.ID) string {
 	d.t.Helper()
 	var out []string
 	err := d.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, id").Scan(d.t.Context(), &out)
@@ -302,7 +302,7 @@ func (d *desk) audited(id ident.ID) string {
 
 // timeline tells the kinds of an enrollment's lines as an actor reads them,
 // without its mails.
-func (d *desk) timeline(a access.Actor, id ident.ID) string {
+func (d *house) timeline(a access.Actor, id ident.ID) string {
 	d.t.Helper()
 	all, err := d.Timeline(d.t.Context(), a, []ident.ID{id})
 	if err != nil {
@@ -318,7 +318,7 @@ func (d *desk) timeline(a access.Actor, id ident.ID) string {
 }
 
 // standing tells where the checks of an enrollment stand.
-func (d *desk) standing(id ident.ID) string {
+func (d *house) standing(id ident.ID) string {
 	d.t.Helper()
 	all, err := checksOf(d.t.Context(), d.db.Read(), []ident.ID{id})
 	if err != nil {
@@ -332,7 +332,7 @@ func (d *desk) standing(id ident.ID) string {
 }
 
 // decide passes the checks that are open.
-func (d *desk) decide(a access.Actor, id ident.ID) {
+func (d *house) decide(a access.Actor, id ident.ID) {
 	d.t.Helper()
 	all, err := checksOf(d.t.Context(), d.db.Read(), []ident.ID{id})
 	if err != nil {

@@ -81,7 +81,7 @@ func TestApprove(t *testing.T) {
 	}
 }
 
-func (d *desk) seen(a access.Actor, id ident.ID, k CheckKind) *Check {
+func (d *house) seen(a access.Actor, id ident.ID, k CheckKind) *Check {
 	d.t.Helper()
 	all, err := d.Checks(d.t.Context(), a, []ident.ID{id})
 	if err != nil {
@@ -97,7 +97,7 @@ func (d *desk) seen(a access.Actor, id ident.ID, k CheckKind) *Check {
 }
 
 // verbs tries every reviewer's verb on an enrollment.
-func (d *desk) verbs(a access.Actor, id ident.ID) map[string]error {
+func (d *house) verbs(a access.Actor, id ident.ID) map[string]error {
 	ctx := d.t.Context()
 	out := map[string]error{}
 	_, out["Assign"] = d.Assign(ctx, a, AssignInput{EnrollmentID: id, AssigneeID: &d.rolf.UserID})

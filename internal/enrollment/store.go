@@ -9,6 +9,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/desk"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -222,7 +223,34 @@ func save(ctx context.Context, tx *database.Tx, e *Enrollment) error {
 }
 
 func told(ctx context.Context, tx *database.Tx, e *Enrollment) error {
+	if err := onDesk(ctx, tx, e); err != nil {
+		return err
+	}
 	return event.RecordFor(ctx, tx, event.EnrollmentChanged, e.ID, e.OrganizationID, "")
+}
+
+// onDesk keeps the operator's desk in step: what a reviewer can work is on it,
+// a draft never was.
+func onDesk(ctx context.Context, tx *database.Tx, e *Enrollment) error {
+	state := desk.Waiting
+	switch e.Status {
+	case Draft:
+		return nil
+	case InReview, Frozen:
+		state = desk.Open
+	case EmailPending, ActionRequired:
+	default:
+		return desk.Close(ctx, tx, e.ID)
+	}
+	line := desk.Item{SubjectID: e.ID, Kind: desk.Enrollment, OrganizationID: e.OrganizationID, Company: e.Company(), NameFolded: e.LegalNameFolded,
+		State: state, TargetAt: e.TargetAt, DueAt: e.DueAt, OpenedAt: e.submitted()}
+	if line.NameFolded == "" {
+		line.NameFolded = e.TenantDomain
+	}
+	if e.AssigneeID != nil {
+		line.AssigneeID = *e.AssigneeID
+	}
+	return desk.Put(ctx, tx, line)
 }
 
 // overdue lists the enrollments whose next moment has passed unseen.

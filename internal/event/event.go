@@ -28,18 +28,19 @@ type Kind string
 // its beginning, and that the events after the reader's cursor are no longer
 // kept.
 const (
-	StreamStarted        Kind = "STREAM_STARTED"
-	StreamReset          Kind = "STREAM_RESET"
-	PartnershipChanged   Kind = "PARTNERSHIP_CHANGED"
-	InvitationChanged    Kind = "INVITATION_CHANGED"
-	PartnerChanged       Kind = "PARTNER_CHANGED"
-	EnrollmentChanged    Kind = "ENROLLMENT_CHANGED"
-	ProfileUpdateChanged Kind = "PROFILE_UPDATE_CHANGED"
-	OperationChanged     Kind = "OPERATION_CHANGED"
+	StreamStarted         Kind = "STREAM_STARTED"
+	StreamReset           Kind = "STREAM_RESET"
+	PartnershipChanged    Kind = "PARTNERSHIP_CHANGED"
+	InvitationChanged     Kind = "INVITATION_CHANGED"
+	PartnerChanged        Kind = "PARTNER_CHANGED"
+	EnrollmentChanged     Kind = "ENROLLMENT_CHANGED"
+	ProfileUpdateChanged  Kind = "PROFILE_UPDATE_CHANGED"
+	OperationChanged      Kind = "OPERATION_CHANGED"
+	SupportRequestChanged Kind = "SUPPORT_REQUEST_CHANGED"
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, ProfileUpdateChanged, OperationChanged}
+var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, ProfileUpdateChanged, OperationChanged, SupportRequestChanged}
 
 // Topic is rung after commits that wrote an event.
 const Topic = "event"

@@ -6,7 +6,8 @@
 // Invariant: a file's type is what its content says, never its name; content
 // never changes; a file is attached once and for good, and one that is
 // attached to nothing is gone after a day; nobody but the own organization's
-// people and, once it is attached, the operator's reviewers sees it.
+// people and, once it is attached, the operator's reviewers sees it, and whom
+// it was shared with.
 package file
 
 import (
@@ -87,8 +88,8 @@ var rules = map[Purpose]rule{
 		upload: []access.Permission{access.PermDirectoryEdit},
 		read:   access.PermProfileUpdateRead, review: access.PermProfileUpdateReview},
 	ForAttachment: {types: []string{PDF, PNG, JPEG, GIF, Text}, size: documentSize, side: maxSide,
-		upload: []access.Permission{access.PermFileUpload},
-		read:   access.PermFileUpload, review: access.PermEnrollmentReview},
+		upload: []access.Permission{access.PermSupportRequest, access.PermSupportWork},
+		read:   access.PermSupportRead, review: access.PermSupportWork},
 	ForImport: {types: []string{Text}, size: MaxSize,
 		upload: []access.Permission{access.PermRegisterManage},
 		read:   access.PermRegisterManage, review: access.PermRegisterManage},
@@ -144,6 +145,8 @@ type File struct {
 	Purpose        Purpose  `bun:"purpose"`
 	// SubjectID is what the file was handed in with, "" until it is attached.
 	SubjectID ident.ID `bun:"subject_id"`
+	// SharedWithID is another organization that may see the file, "" for none.
+	SharedWithID ident.ID `bun:"shared_with_id"`
 	// Name is what the uploader called it, cleaned, with an ending that fits
 	// the content.
 	Name string `bun:"name"`

@@ -96,6 +96,22 @@ func (s *Service) Attach(ctx context.Context, tx *database.Tx, actor access.Acto
 	return out, nil
 }
 
+// Share lets another organization's people, as far as they read files of the
+// purpose, see files that were attached, in the caller's transaction.
+func (s *Service) Share(ctx context.Context, tx *database.Tx, files []*File, with ident.ID) error {
+	if len(files) == 0 {
+		return nil
+	}
+	ids := make([]ident.ID, len(files))
+	for i, f := range files {
+		ids[i], f.SharedWithID = f.ID, with
+	}
+	if err := share(ctx, tx, ids, with); err != nil {
+		return fmt.Errorf("sharing files: %w", err)
+	}
+	return nil
+}
+
 // ByIDs loads the files among the ids that the actor may read; others are
 // missing.
 func (s *Service) ByIDs(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID]*File, error) {

@@ -225,7 +225,7 @@ func TestWhoUploads(t *testing.T) {
 		"reviewer":      {w.person(access.Operator, access.Reviewer), fault.CodeRoleRequired, fault.CodeRoleRequired, ""},
 		"nobody":        {access.Anonymous("en", ""), fault.CodeUnauthenticated, fault.CodeUnauthenticated, fault.CodeUnauthenticated},
 		"system":        {access.System("test"), fault.CodeUnauthenticated, fault.CodeUnauthenticated, fault.CodeUnauthenticated},
-		"narrow token": {w.load(access.Presence{UserID: admin.UserID, TokenID: "tok_1", Scopes: []access.Permission{access.PermFileUpload}}),
+		"narrow token": {w.load(access.Presence{UserID: admin.UserID, TokenID: "tok_1", Scopes: []access.Permission{access.PermFileUpload, access.PermSupportRequest}}),
 			access.CodeScopeRequired, access.CodeScopeRequired, ""},
 	} {
 		for p, code := range map[Purpose]string{ForEvidence: c.evidence, ForLogo: c.logo, ForAttachment: c.attach} {

@@ -24,14 +24,15 @@ type chunk struct {
 }
 
 // reach limits a query to the files that the actor may read: those of its own
-// organization, and for the operator's reviewers what others have handed in.
+// organization, those shared with it, and for the operator's reviewers what
+// others have handed in.
 func reach(actor access.Actor) access.Filter {
 	return func(q bun.QueryBuilder) bun.QueryBuilder {
 		purposes := readable(actor)
 		if len(purposes) == 0 {
 			return q.Where("1 = 0")
 		}
-		q = actor.Scope().ByOrganization("file.organization_id")(q.Where("file.purpose IN (?)", bun.List(purposes)))
+		q = actor.Scope().ByOrganization("file.organization_id", "file.shared_with_id")(q.Where("file.purpose IN (?)", bun.List(purposes)))
 		if actor.IsOperator() {
 			q = q.Where("(file.subject_id <> '' OR file.organization_id = ?)", actor.OrganizationID)
 		}
@@ -65,6 +66,11 @@ func bySubjects(ctx context.Context, idb bun.IDB, actor access.Actor, subjects [
 		out[r.SubjectID] = append(out[r.SubjectID], r)
 	}
 	return out, err
+}
+
+func share(ctx context.Context, tx *database.Tx, ids []ident.ID, with ident.ID) error {
+	_, err := tx.NewUpdate().Model((*File)(nil)).Set("shared_with_id = ?", with).Where("id IN (?)", bun.List(ids)).Exec(ctx)
+	return err
 }
 
 // lockWaiting holds the organization, so that two uploads at once keep its

@@ -43,6 +43,8 @@ const (
 	Signature     = "sig"
 	Location      = "loc"
 	ProfileUpdate = "pup"
+	Support       = "sup"
+	SupportEntry  = "spe"
 )
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -160,6 +160,16 @@ type DecideTerminationInput struct {
 	TerminationID   ident.ID
 	Note            *string
 	ExpectedVersion *int
+	// DespiteBlockers completes it although something stands in the way.
+	DespiteBlockers bool
+}
+
+// AssignTerminationInput gives a request to end to one of the operator's
+// people; nil takes it from whoever has it.
+type AssignTerminationInput struct {
+	TerminationID   ident.ID
+	AssigneeID      *ident.ID
+	ExpectedVersion *int
 }
 
 // Validate checks the form of the input.

@@ -16,6 +16,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/region"
+	"github.com/channelgraph/channelgraph/internal/sla"
 )
 
 // Status is where a partnership stands.
@@ -122,9 +123,61 @@ type Termination struct {
 	DecidedByID   *ident.ID         `bun:"decided_by_id"`
 	DecisionNote  string            `bun:"decision_note"`
 	DecidedAt     *time.Time        `bun:"decided_at"`
-	Version       int               `bun:"version"`
-	CreatedAt     time.Time         `bun:"created_at"`
+	// AssigneeID is who of the operator works it, "" for nobody.
+	AssigneeID ident.ID `bun:"assignee_id"`
+	// TargetAt and DueAt are when the operator means to have decided, and when
+	// it must have; NextActionAt is when its lead is told otherwise, nil where
+	// there is nothing to tell any more.
+	TargetAt     *time.Time `bun:"target_at"`
+	DueAt        *time.Time `bun:"due_at"`
+	NextActionAt *time.Time `bun:"next_action_at"`
+	Version      int        `bun:"version"`
+	CreatedAt    time.Time  `bun:"created_at"`
 }
+
+// The days in which a request to end is decided, as a review is.
+const (
+	terminationTarget = 3 * sla.Day
+	terminationDue    = 5 * sla.Day
+)
+
+// keep gives an undecided request the dates that the calendar has for it, and
+// reports whether they are others than before.
+func (t *Termination) keep(c *sla.Calendar, now time.Time) bool {
+	date := func(spent time.Duration) *time.Time {
+		at, _ := sla.Start(sla.BusinessDays, terminationTarget, terminationDue, t.CreatedAt).At(c, spent, now)
+		if at.Equal(sla.Never) {
+			return nil
+		}
+		return &at
+	}
+	was, told := t.DueAt, t.DueAt != nil && t.NextActionAt == nil
+	t.TargetAt, t.DueAt = date(terminationTarget), date(terminationDue)
+	t.NextActionAt = t.DueAt
+	if told && (t.DueAt == nil || !t.DueAt.After(now)) { // once is enough
+		t.NextActionAt = nil
+	}
+	return (was == nil) != (t.DueAt == nil) || was != nil && !was.Equal(*t.DueAt)
+}
+
+// BlockerKind is what stands in the way of an end.
+type BlockerKind string
+
+// ActiveSubscription is a subscription that was sold through the pair and is
+// active.
+const ActiveSubscription BlockerKind = "ACTIVE_SUBSCRIPTION"
+
+// Blocker is one thing that stands in the way of the end of a partnership,
+// which both sides may see.
+type Blocker struct {
+	Kind BlockerKind
+	// SubjectID is the thing itself, Name what people call it.
+	SubjectID ident.ID
+	Name      string
+}
+
+// Couple is a provider and a reseller.
+type Couple struct{ ProviderID, ResellerID ident.ID }
 
 // Codes of the guards (spec sections 3 and 6).
 const (
@@ -145,6 +198,9 @@ const (
 	CodeInvitationClosed   = "INVITATION_CLOSED"
 	CodeInvitationExpired  = "INVITATION_EXPIRED"
 	CodeNotEnrolled        = "NOT_ENROLLED"
+	// CodeBlocked says that something stands in the way of an end.
+	CodeBlocked     = "TERMINATION_BLOCKED"
+	CodeNotReviewer = "NOT_A_REVIEWER"
 )
 
 // Refusal is a reason why two partners may not join, with the next step that

@@ -12,6 +12,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -35,6 +36,9 @@ type Service struct {
 	mailer      *mail.Mailer
 	keys        *secret.Keys
 	publicURL   string
+	// calendars is nil as long as nothing is promised; see Follow.
+	calendars *calendar.Service
+	blockers  []Blockers
 }
 
 // New makes the service, tells the invitations what theirs mean, and has the

@@ -2,8 +2,10 @@ package partnership
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -33,12 +35,18 @@ func (s *Service) RequestTermination(ctx context.Context, actor access.Actor, in
 		}
 		t := &Termination{ID: ident.New(ident.Termination), PartnershipID: p.ID, RequesterID: actor.PartnerID, RequestedByID: actor.UserID,
 			Reason: in.Reason, Status: TerminationRequested, Version: 1, CreatedAt: tx.Now}
+		if err := s.promise(ctx, tx, t); err != nil {
+			return err
+		}
 		made, err := insertTermination(ctx, tx, t)
 		if err != nil {
 			return err
 		}
 		if !made {
 			return fault.Conflict("partnershipId", "TERMINATION_PENDING")
+		}
+		if err := s.follow(ctx, tx, t); err != nil {
+			return err
 		}
 		p.Status = Terminating
 		if err := save(ctx, tx, p); err != nil {
@@ -68,16 +76,18 @@ func other(p *Partnership, side ident.ID) ident.ID {
 
 // WithdrawTermination takes the own side's request back.
 func (s *Service) WithdrawTermination(ctx context.Context, actor access.Actor, in WithdrawTerminationInput) (*Termination, error) {
-	return s.decide(ctx, actor, access.PermPartnershipEnd, in.TerminationID, nil, "", TerminationWithdrawn)
+	return s.decide(ctx, actor, access.PermPartnershipEnd, DecideTerminationInput{TerminationID: in.TerminationID}, TerminationWithdrawn)
 }
 
 // CompleteTermination ends the partnership: customers and granted rights stay
-// as they are, nothing new can be transacted (spec section 3).
+// as they are, nothing new can be transacted (spec section 3). Where something
+// stands in the way it is refused with TERMINATION_BLOCKED, unless the input
+// says that this is known.
 func (s *Service) CompleteTermination(ctx context.Context, actor access.Actor, in DecideTerminationInput) (*Termination, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	return s.decide(ctx, actor, access.PermTerminationDecide, in.TerminationID, in.ExpectedVersion, deref(in.Note), TerminationCompleted)
+	return s.decide(ctx, actor, access.PermTerminationDecide, in, TerminationCompleted)
 }
 
 // RefuseTermination leaves the partnership as it was.
@@ -85,7 +95,7 @@ func (s *Service) RefuseTermination(ctx context.Context, actor access.Actor, in 
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	return s.decide(ctx, actor, access.PermTerminationDecide, in.TerminationID, in.ExpectedVersion, deref(in.Note), TerminationRefused)
+	return s.decide(ctx, actor, access.PermTerminationDecide, in, TerminationRefused)
 }
 
 var terminationActs = map[TerminationStatus]struct{ action, template string }{
@@ -94,13 +104,13 @@ var terminationActs = map[TerminationStatus]struct{ action, template string }{
 	TerminationRefused:   {"partnership.termination_refused", "termination_refused"},
 }
 
-func (s *Service) decide(ctx context.Context, actor access.Actor, perm access.Permission, id ident.ID, version *int, note string, to TerminationStatus) (*Termination, error) {
+func (s *Service) decide(ctx context.Context, actor access.Actor, perm access.Permission, in DecideTerminationInput, to TerminationStatus) (*Termination, error) {
 	if actor.IsAnonymous() {
 		return nil, fault.Unauthenticated()
 	}
 	var out *Termination
 	err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
-		t, err := lockTermination(ctx, tx, actor.Scope(), id)
+		t, err := lockTermination(ctx, tx, actor.Scope(), in.TerminationID)
 		if err != nil {
 			return err
 		}
@@ -110,7 +120,7 @@ func (s *Service) decide(ctx context.Context, actor access.Actor, perm access.Pe
 		if err := actor.Require(perm); err != nil {
 			return err
 		}
-		if version != nil && *version != t.Version {
+		if in.ExpectedVersion != nil && *in.ExpectedVersion != t.Version {
 			return fault.Conflict("expectedVersion", fault.CodeConflict)
 		}
 		if t.Status != TerminationRequested {
@@ -120,12 +130,25 @@ func (s *Service) decide(ctx context.Context, actor access.Actor, perm access.Pe
 		if err != nil {
 			return err
 		}
-		t.Status, t.DecidedByID, t.DecidedAt, t.DecisionNote = to, &actor.UserID, &tx.Now, note
+		if to == TerminationCompleted && !in.DespiteBlockers {
+			couple := Couple{p.ProviderID, p.ResellerID}
+			blocked, err := s.blockersOf(ctx, tx, []Couple{couple})
+			if err != nil {
+				return err
+			}
+			if n := len(blocked[couple]); n > 0 {
+				return fault.Conflict("terminationId", CodeBlocked, "count", strconv.Itoa(n))
+			}
+		}
+		t.Status, t.DecidedByID, t.DecidedAt, t.DecisionNote, t.NextActionAt = to, &actor.UserID, &tx.Now, deref(in.Note), nil
 		p.Status = Active
 		if to == TerminationCompleted {
 			p.Status, p.TerminatedAt = Terminated, &tx.Now
 		}
 		if err := saveTermination(ctx, tx, t); err != nil {
+			return err
+		}
+		if err := s.follow(ctx, tx, t); err != nil {
 			return err
 		}
 		if err := save(ctx, tx, p); err != nil {
@@ -146,6 +169,103 @@ func (s *Service) decide(ctx context.Context, actor access.Actor, perm access.Pe
 		return nil, err
 	}
 	return out, nil
+}
+
+// AssignTermination gives an open request to end to one of the operator's
+// people, the actor or another, or takes it back. Errors: ROLE_REQUIRED,
+// NOT_FOUND, CONFLICT where it was decided or changed; at assigneeId NOT_FOUND,
+// NOT_A_REVIEWER.
+func (s *Service) AssignTermination(ctx context.Context, actor access.Actor, in AssignTerminationInput) (*Termination, error) {
+	if err := actor.Require(access.PermTerminationDecide); err != nil {
+		return nil, err
+	}
+	var out *Termination
+	err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
+		t, err := lockTermination(ctx, tx, actor.Scope(), in.TerminationID)
+		switch {
+		case err != nil:
+			return err
+		case t == nil:
+			return fault.NotFound("terminationId")
+		case in.ExpectedVersion != nil && *in.ExpectedVersion != t.Version:
+			return fault.Conflict("expectedVersion", fault.CodeConflict)
+		case t.Status != TerminationRequested:
+			return fault.Conflict("terminationId", fault.CodeConflict)
+		}
+		out = t
+		var id ident.ID
+		if in.AssigneeID != nil {
+			id = *in.AssigneeID
+		}
+		if t.AssigneeID == id {
+			return nil
+		}
+		act := audit.Act{Action: "partnership.termination_unassigned", TargetID: t.ID, Changed: []string{"assignee"}}
+		if id != "" {
+			who, err := access.Load(ctx, tx, access.Presence{UserID: id})
+			switch {
+			case err != nil:
+				return err
+			case !who.IsOperator():
+				return fault.NotFound("assigneeId")
+			case !who.Can(access.PermTerminationDecide):
+				return fault.Conflict("assigneeId", CodeNotReviewer)
+			}
+			act.Action, act.Reason = "partnership.termination_assigned", string(id)
+		}
+		t.AssigneeID = id
+		if err := saveTermination(ctx, tx, t); err != nil {
+			return err
+		}
+		if err := s.follow(ctx, tx, t); err != nil {
+			return err
+		}
+		// who of the operator works it is the operator's own matter
+		return audit.Record(ctx, tx, actor, act)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// OnBlockers registers who knows what stands in the way of an end. It is
+// called while the service is put together.
+func (s *Service) OnBlockers(fn Blockers) { s.blockers = append(s.blockers, fn) }
+
+// MaxBlockers is how many blockers of one partnership are listed.
+const MaxBlockers = 100
+
+// BlockersOf reads what stands in the way of the ends that were asked for, as
+// far as the actor sees the requests: the first ones, by request.
+func (s *Service) BlockersOf(ctx context.Context, actor access.Actor, ids []ident.ID) (map[ident.ID][]*Blocker, error) {
+	ts, err := s.TerminationsByIDs(ctx, actor, ids)
+	if err != nil || len(ts) == 0 || len(s.blockers) == 0 {
+		return map[ident.ID][]*Blocker{}, err
+	}
+	var of []ident.ID
+	for _, t := range ts {
+		if t.Status == TerminationRequested {
+			of = append(of, t.PartnershipID)
+		}
+	}
+	ps, err := byIDs(ctx, s.db.Read(), actor.Scope(), of)
+	if err != nil {
+		return nil, err
+	}
+	couples := make([]Couple, 0, len(ps))
+	for _, p := range ps {
+		couples = append(couples, Couple{p.ProviderID, p.ResellerID})
+	}
+	found, err := s.blockersOf(ctx, s.db.Read(), couples)
+	out := map[ident.ID][]*Blocker{}
+	for id, t := range ts {
+		if p := ps[t.PartnershipID]; p != nil && t.Status == TerminationRequested {
+			all := found[Couple{p.ProviderID, p.ResellerID}]
+			out[id] = all[:min(len(all), MaxBlockers)]
+		}
+	}
+	return out, err
 }
 
 // TerminationsByIDs reads requests to end inside the actor's scope.

@@ -2,12 +2,15 @@ package partnership
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/desk"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -201,6 +204,60 @@ func saveTermination(ctx context.Context, tx *database.Tx, t *Termination) error
 	return one(tx.NewUpdate().Model(t).WherePK().Where("version = ?", t.Version-1).Exec(ctx))
 }
 
+// Blockers reads what stands in the way of the ends of some partnerships, in
+// as few statements as it can.
+type Blockers func(ctx context.Context, idb bun.IDB, couples []Couple) (map[Couple][]*Blocker, error)
+
+// blockersOf asks everybody who knows of blockers.
+func (s *Service) blockersOf(ctx context.Context, idb bun.IDB, couples []Couple) (map[Couple][]*Blocker, error) {
+	out := map[Couple][]*Blocker{}
+	if len(couples) == 0 {
+		return out, nil
+	}
+	for _, fn := range s.blockers {
+		found, err := fn(ctx, idb, couples)
+		if err != nil {
+			return nil, fmt.Errorf("looking for blockers: %w", err)
+		}
+		for c, bs := range found {
+			out[c] = append(out[c], bs...)
+		}
+	}
+	return out, nil
+}
+
+// undecided reads and holds the next requests to end that wait for a decision,
+// in the order of their ids.
+func undecided(ctx context.Context, tx *database.Tx, after ident.ID, limit int) ([]*Termination, error) {
+	var rows []*Termination
+	err := tx.Lock(tx.NewSelect().Model(&rows).Where("termination.id > ?", after).Where("termination.status = ?", TerminationRequested).
+		OrderExpr("termination.id").Limit(int64(limit))).Scan(ctx)
+	return rows, err
+}
+
+// countUndecided counts what undecided reads.
+func countUndecided(ctx context.Context, idb bun.IDB) (int, error) {
+	n, err := idb.NewSelect().Model((*Termination)(nil)).Where("termination.status = ?", TerminationRequested).Count(ctx)
+	return int(n), err
+}
+
+// overdue lists the requests to end whose moment has passed unseen.
+func overdue(ctx context.Context, tx *database.Tx, before time.Time, limit int64) ([]ident.ID, error) {
+	var ids []ident.ID
+	err := tx.NewSelect().Model((*Termination)(nil)).Column("id").Where("next_action_at IS NOT NULL AND next_action_at < ?", before).
+		OrderExpr("next_action_at").Limit(limit).Scan(ctx, &ids)
+	return ids, err
+}
+
+// onDesk keeps the operator's desk in step with a request to end.
+func onDesk(ctx context.Context, tx *database.Tx, t *Termination, by *partner.Partner) error {
+	if t.Status != TerminationRequested {
+		return desk.Close(ctx, tx, t.ID)
+	}
+	return desk.Put(ctx, tx, desk.Item{SubjectID: t.ID, Kind: desk.Termination, OrganizationID: by.OrganizationID, Company: by.LegalName,
+		NameFolded: by.LegalNameFolded, State: desk.Open, AssigneeID: t.AssigneeID, TargetAt: t.TargetAt, DueAt: t.DueAt, OpenedAt: t.CreatedAt})
+}
+
 func list(ctx context.Context, db *database.DB, s access.Scope, owner ident.ID, side Side, pq page.Query, f Filter) (*page.Connection[*Partnership], error) {
 	base := func(model any) *bun.SelectQuery {
 		q := db.Read().NewSelect().Model(model).ApplyQueryBuilder(reach(s)).Where("? = ?", bun.Ident(side.mine()), owner)
@@ -248,7 +305,7 @@ func listTerminations(ctx context.Context, db *database.DB, s access.Scope, pq p
 	}), nil
 }
 
-// renamed lets the lists sort a partner under its new name.
+// renamed lets the lists sort a partner under its new name, and the desk.
 func renamed(ctx context.Context, tx *database.Tx, p *partner.Partner) error {
 	for _, side := range []string{"provider", "reseller"} {
 		_, err := tx.NewUpdate().Model((*Partnership)(nil)).Set("? = ?", bun.Ident(side+"_name_folded"), p.LegalNameFolded).
@@ -257,5 +314,5 @@ func renamed(ctx context.Context, tx *database.Tx, p *partner.Partner) error {
 			return err
 		}
 	}
-	return nil
+	return desk.Rename(ctx, tx, p.OrganizationID, p.LegalName, p.LegalNameFolded)
 }

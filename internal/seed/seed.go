@@ -29,6 +29,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // Past is how long before now the demo world begins.
@@ -46,6 +47,7 @@ type Deps struct {
 	Enrollments  *enrollment.Service
 	Agreements   *agreement.Service
 	Directory    *directory.Service
+	Support      *support.Service
 	// Keys derive the links that the demo's people follow.
 	Keys *secret.Keys
 	// Advance moves the clock and handles what falls due.
@@ -226,6 +228,9 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.authorize(nordwind, "global.admin@hofmann.example")
 	p.authorize(nordwind, "global.admin@atelier.example")
 	p.authorize("global.admin@rhinevalley.example", "global.admin@hofmann.example")
+	billing := p.help("global.admin@nordwind.example", support.High, "Fattura di ottobre", "La fattura di ottobre elenca un rivenditore che non è nostro. Potete controllare?")
+	p.handle(reviewer, billing, "The reseller is Costa; its first order went to the wrong account.")
+	p.reply(reviewer, billing, "You are right. The corrected invoice is on its way.", false)
 	p.authorize("global.admin@greatlakes.example", "global.admin@redwood.example")
 	for _, domain := range []string{"nordwind.example", "rhinevalley.example", "greatlakes.example", "oresund.example", "sakura.example"} {
 		p.list(domain)
@@ -243,6 +248,7 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.refuse("greatlakes.example", "The directory shows the company's name, and this is praise.")
 	p.file("rhinevalley.example", "Rhine Valley Distribution GmbH & Co. KG", "", "https://www.rhinevalley.example/resellers", false)
 	p.takeBack("rhinevalley.example")
+	p.close("global.admin@nordwind.example", billing, "Ricevuta, grazie.")
 	p.apply("vallone.example")
 	p.reject("vallone.example", enrollment.NotABusiness, "The register knows a property of this address, and no business.")
 	p.apply("tamsin-it.example")
@@ -256,7 +262,9 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.advance(9 * day)
 	p.file("rhinevalley.example", "Rhine Valley Distribution Austria", "AT", "https://www.rhinevalley.example/at", true)
 	p.apply("ostsee-daten.example") // nobody decides: the promise breaks
+	late := p.help("global.admin@bianchi.example", support.Normal, "Accesso come amministratore", "Il nostro agente non vede i clienti che gestisce. Che ruolo gli serve?")
 	p.advance(4 * day)
+	p.handle(reviewer, late, "Nobody looked at this one on Friday.")
 	p.apply("polder-systems.example")
 	p.apply("arlberg-netz.example")
 	p.settle()
@@ -278,6 +286,10 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.draft("brenta-reti.example", func(c *enrollment.Corrections) { c.Legal.Address, c.Support = nil, nil })
 	p.move("adige-software.example", "Via Giambattista Trener 10", "Trento", "38121")
 	p.terminate("global.admin@hofmann.example", "rhinevalley.example", "We bundle our purchases with one provider.")
+	waiting := p.help("global.admin@hofmann.example", support.Low, "Ending our partnership", "Until when can we still order through Rhine Valley?", p.aboutEnd("rhinevalley.example"))
+	p.handle(reviewer, waiting, "Ask Rhine Valley for the open orders first.")
+	p.reply(reviewer, waiting, "Until the partnership has ended. Which orders do you still expect?", true)
+	p.takeEnd(reviewer)
 	p.invite(nordwind, "acquisti@laguna-software.example", "Come d'accordo al telefono: se autorizzate la nostra partnership possiamo seguire insieme i vostri clienti.")
 	return p.err
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/sla"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // publish performs the publications of the directory that are due.
@@ -72,9 +73,15 @@ func deps(t *testing.T) Deps {
 	calendars := calendar.New(db, nil)
 	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, keys, enrollment.Config{}, nil)
 	listed := directory.New(db, accounts, partners, files, calendars, audit.New(db, slog.New(slog.DiscardHandler)), mailer)
+	joined := partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080")
+	helped := support.New(db, accounts, files, calendars, mailer, keys)
+	helped.About(support.EndPartnership, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
+		found, err := joined.TerminationsByIDs(ctx, a, []ident.ID{id})
+		return found[id] != nil, err
+	})
 	return Deps{Directory: listed, DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Files: files, Registers: registers, Enrollments: enrollments,
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Keys: keys,
-		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080"),
+		Partnerships: joined, Support: helped,
 		Advance: func(ctx context.Context, d time.Duration) error {
 			db.Clock().Advance(d)
 			return publish(ctx, db, listed)

@@ -132,6 +132,8 @@ type field struct {
 	Optional                                     bool
 	Options                                      []option
 	Focus                                        bool
+	// Max is the longest text of an area, 500 characters where it is 0.
+	Max int
 }
 
 type option struct{ Value, Label string }
@@ -231,6 +233,7 @@ var herePaths = map[string]string{
 	"partnership": "/l/partnership", "authorized": "/l/partnership/authorized", "declined": "/l/partnership/declined",
 	"waiting": "/l/partnership/waiting", "asked": "/l/partnership/asked",
 	"directory": directoryPath, "apply": applyPath, "applied": applyPath + "/sent", "enroll": enrollPath, "verify": verifyPath, "confirmed": verifyPath + "/confirmed", "disowned": verifyPath + "/disowned",
+	"support": supportPath, "support-sent": supportPath + "/sent", "support-closed": supportPath + "/closed", "support-reopened": supportPath + "/reopened",
 }
 
 // language switches the language: of the browser, and of the signed-in user.
@@ -259,7 +262,7 @@ func (s *server) language(w http.ResponseWriter, r *http.Request, v *visit) erro
 		if id.Is(ident.Partnership) {
 			path = authorizedPath + string(id)
 		}
-	case "partnership", "reset", "join", "setup", "enroll", "verify":
+	case "partnership", "reset", "join", "setup", "enroll", "verify", "support":
 		if id != "" {
 			goOnTo(w, path+"/preview")
 			return nil

@@ -33,6 +33,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 )
 
 // Deps is what the door is handed.
@@ -46,6 +47,9 @@ type Deps struct {
 	Enrollment *enrollment.Service
 	// Directory shows the public directory; nil mounts no page for it.
 	Directory *directory.Service
+	// Support shows requests by the links of their mails; nil mounts no page
+	// for that.
+	Support *support.Service
 	// Audit opens the files of its exports; nil mounts no route for them.
 	Audit *audit.Service
 	// File keeps uploads; nil mounts no route for them.
@@ -217,6 +221,9 @@ func (s *server) routes() {
 	}
 	if s.Directory != nil {
 		s.directoryRoutes()
+	}
+	if s.Support != nil {
+		s.supportRoutes()
 	}
 	if s.Audit != nil {
 		s.page("GET /exports/{id}", s.exportFile)

@@ -85,6 +85,14 @@ const (
 	CapabilityProfileUpdateRead Capability = "PROFILE_UPDATE_READ"
 	// Review profile updates.
 	CapabilityProfileUpdateReview Capability = "PROFILE_UPDATE_REVIEW"
+	// Read support requests: the own organization's; all of them for the operator.
+	CapabilitySupportRead Capability = "SUPPORT_READ"
+	// Open support requests, and write into them for the own organization.
+	CapabilitySupportRequest Capability = "SUPPORT_REQUEST"
+	// Work on support requests.
+	CapabilitySupportWork Capability = "SUPPORT_WORK"
+	// Read the operator's desk.
+	CapabilityDeskRead Capability = "DESK_READ"
 )
 
 var AllCapability = []Capability{
@@ -124,6 +132,10 @@ var AllCapability = []Capability{
 	CapabilityDirectoryEdit,
 	CapabilityProfileUpdateRead,
 	CapabilityProfileUpdateReview,
+	CapabilitySupportRead,
+	CapabilitySupportRequest,
+	CapabilitySupportWork,
+	CapabilityDeskRead,
 }
 
 // The codes of why a personal token could not be minted.
