@@ -27,6 +27,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -311,6 +312,13 @@ func TestNodes(t *testing.T) {
 		}
 		return r.ID
 	}
+	help := func(who company) ident.ID {
+		r, err := w.Support.Open(t.Context(), w.as(who.admin), support.OpenInput{Kind: support.General, Subject: "Help", Text: "Please."})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.ID
+	}
 	is, err := w.Invitations.ByIDs(t.Context(), otto, []ident.ID{ours.InvitationID})
 	if err != nil {
 		t.Fatal(err)
@@ -341,6 +349,7 @@ func TestNodes(t *testing.T) {
 		"RegisterImport":     {brought, "", otto},
 		"DirectoryLocation":  {card(w.nordwind), card(w.fabrikam), gina},
 		"ProfileUpdate":      {update(w.nordwind), update(w.fabrikam), gina},
+		"SupportRequest":     {help(w.nordwind), help(w.fabrikam), gina},
 		"Enrollment":         {enroll(w.nordwind), enroll(w.fabrikam), gina},
 		"File":               {upload(w.nordwind), upload(w.fabrikam), gina},
 		"Agreement":          {version, "", gina}, // everybody's who may read it

@@ -189,25 +189,28 @@ func (c *chart) alike(v *viewer, a asking, settle func(string) string) {
 	}
 }
 
-// renew takes a tenant's enrollments back to where they stood, so that what can
-// be done once can be tried again.
+// renew takes a tenant's enrollments and support requests back to where they
+// stood, so that what can be done once can be tried again.
 func (c *chart) renew(t *tenant) {
 	c.t.Helper()
-	if t == nil || len(t.ids["enrollment"]) == 0 {
+	if t == nil {
 		return
 	}
-	c.tx(func(ctx context.Context, tx *database.Tx) error {
-		of := first(t.ids["organization"])
-		_, err := tx.NewRaw("UPDATE enrollment SET status = ? WHERE organization_id = ?", enrollment.Withdrawn, of).Exec(ctx) // one is open at most
-		for _, id := range t.ids["enrollment"] {
-			values := maps.Clone(c.rows[id].values)
-			for _, col := range c.columns["enrollment"] {
-				if _, set := values[col.Name]; !set && !col.Required {
-					values[col.Name] = nil
+	c.tx(func(ctx context.Context, tx *database.Tx) (err error) {
+		if len(t.ids["enrollment"]) > 0 { // one is open at most
+			_, err = tx.NewRaw("UPDATE enrollment SET status = ? WHERE organization_id = ?", enrollment.Withdrawn, first(t.ids["organization"])).Exec(ctx)
+		}
+		for _, table := range []string{"enrollment", "support_request"} {
+			for _, id := range t.ids[table] {
+				values := maps.Clone(c.rows[id].values)
+				for _, col := range c.columns[table] {
+					if _, set := values[col.Name]; !set && !col.Required {
+						values[col.Name] = nil
+					}
 				}
-			}
-			if err == nil {
-				_, err = tx.NewUpdate().Model(&values).TableExpr("enrollment").Where("id = ?", id).Exec(ctx)
+				if err == nil {
+					_, err = tx.NewUpdate().Model(&values).TableExpr(table).Where("id = ?", id).Exec(ctx)
+				}
 			}
 		}
 		return err

@@ -3,6 +3,7 @@ package graph
 import (
 	"flag"
 	"fmt"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -81,9 +82,19 @@ func (c *chart) everything(tenants []*tenant, from int) (asked []string, answers
 	return asked, answers
 }
 
+// clockText is what a promise says of its clock, which runs on between two
+// answers.
+var clockText = regexp.MustCompile(`"(spentMinutes|targetAt|dueAt)":("[^"]*"|\d+)`)
+
+// stopped is an answer without what its clocks say.
+func stopped(r reply) reply {
+	r.raw = clockText.ReplaceAllString(r.raw, `"$1":"<clock>"`)
+	return r
+}
+
 // TestTwinWorlds answers everything in a random world, adds tenants that have
 // nothing to do with it, and answers everything again: lists, counts, cursors,
-// searches and look-ups stay as they were, byte for byte.
+// searches and look-ups stay as they were, byte for byte but for running clocks.
 func TestTwinWorlds(t *testing.T) {
 	t.Parallel()
 	c := bareChart(t)
@@ -101,7 +112,7 @@ func TestTwinWorlds(t *testing.T) {
 		c.draw(t, "others", 1, 4)
 		_, after := c.everything(world, from)
 		for i := range asked {
-			if before[i] != after[i] {
+			if stopped(before[i]) != stopped(after[i]) {
 				t.Fatalf("others change an answer\n%.1500s\nbefore %.1500s\nafter  %.1500s", asked[i], before[i].raw, after[i].raw)
 			}
 		}

@@ -85,7 +85,7 @@ var (
 	fieldName = regexp.MustCompile(`^[a-z][a-zA-Z]+[0-9]*$`)
 	valueName = regexp.MustCompile(`^[A-Z][A-Z_]+$`)
 	predicate = regexp.MustCompile(`^(is|has|can|may|needs|requires|lacks)[A-Z]`)
-	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove|import|publish|sign|suspend|reinstate|close|start|begin|save|prove|select|submit|answer|appeal|assign|ask|decide|approve|reject|unfreeze|promote|delete|pause|resume|send|replay)[A-Z][a-zA-Z]+$`)
+	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove|import|publish|sign|suspend|reinstate|close|start|begin|save|prove|select|submit|answer|appeal|assign|ask|decide|approve|reject|unfreeze|promote|delete|pause|resume|send|replay|open|reopen|replyTo)[A-Z][a-zA-Z]+$`)
 )
 
 // Booleans of inputs that are orders, not states.

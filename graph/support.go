@@ -25,6 +25,7 @@ func ofSupportRequest(l *loaders) []relation[*support.Request] {
 		{"assignee", l.users, func(x s) ident.ID { return x.AssigneeID }},
 		{"thread", l.threads, func(x s) ident.ID { return x.ID }},
 		{"about", l.terminations, about(ident.Termination)},
+		{"about", l.updates, about(ident.ProfileUpdate)},
 	}
 }
 
@@ -44,6 +45,7 @@ func ofDeskItem(l *loaders) []relation[*desk.Item] {
 		{"organization", l.organizations, func(x i) ident.ID { return x.OrganizationID }},
 		{"assignee", l.users, func(x i) ident.ID { return x.AssigneeID }},
 		{"subject", l.enrollments, subject(desk.Enrollment)},
+		{"subject", l.updates, subject(desk.ProfileUpdate)},
 		{"subject", l.supports, subject(desk.SupportRequest)},
 		{"subject", l.terminations, subject(desk.Termination)},
 	}

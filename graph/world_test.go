@@ -103,6 +103,10 @@ func newWorld(t testing.TB) *world {
 		Support:      support.New(db, accounts, files, calendars, mailer, w.keys),
 		Webhooks:     webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
 	w.Partnerships.Follow(calendars)
+	w.Support.About(support.ProfileUpdate, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
+		found, err := w.Directory.ByIDs(ctx, a, []ident.ID{id})
+		return found[id] != nil, err
+	})
 	w.Support.About(support.EndPartnership, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
 		found, err := w.Partnerships.TerminationsByIDs(ctx, a, []ident.ID{id})
 		return found[id] != nil, err

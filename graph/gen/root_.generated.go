@@ -2081,7 +2081,7 @@ type DeskItemConnection {
 type DeskCounts {
   "All kinds together."
   all: DeskTally!
-  "Each kind by itself."
+  "Each kind by itself; four in all."
   byKind: [DeskKindTally!]!
 }
 
@@ -8878,6 +8878,14 @@ enum WebhookEventType {
   PARTNER_STATUS_CHANGED
   "An enrollment came into its next state, or was appealed."
   ENROLLMENT_STATUS_CHANGED
+  "A profile update request came into its next state."
+  PROFILE_UPDATE_STATUS_CHANGED
+  "The promise of a profile update request was broken."
+  PROFILE_UPDATE_BREACHED
+  "A support request was opened, answered, closed or opened again."
+  SUPPORT_REQUEST_STATUS_CHANGED
+  "The promised first answer to a support request is late."
+  SUPPORT_REQUEST_BREACHED
   "A test that a person sent; no endpoint asks for it."
   WEBHOOK_TEST
 }

@@ -152,6 +152,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	a.audits = audit.New(a.db, log)
 	a.openWebhooks(keys)
 	a.listed = directory.New(a.db, a.accounts, a.partners, a.files, a.calendar, a.audits, a.mailer)
+	a.helped.About(support.ProfileUpdate, func(ctx context.Context, actor access.Actor, id ident.ID) (bool, error) {
+		found, err := a.listed.ByIDs(ctx, actor, []ident.ID{id})
+		return found[id] != nil, err
+	})
 	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency, Lease: cfg.JobLease,
 		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry, Tracer: a.tracer}); err != nil {
 		return nil, fmt.Errorf("the queue: %w", err)

@@ -9,7 +9,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/desk"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -47,7 +49,27 @@ func saveRequest(ctx context.Context, tx *database.Tx, r *Request) error {
 }
 
 func told(ctx context.Context, tx *database.Tx, r *Request) error {
+	if err := onDesk(ctx, tx, r); err != nil {
+		return err
+	}
 	return event.RecordFor(ctx, tx, event.ProfileUpdateChanged, r.ID, r.OrganizationID, "")
+}
+
+// onDesk keeps the operator's desk in step. While the provider has to act
+// nothing is promised, unless it was broken before.
+func onDesk(ctx context.Context, tx *database.Tx, r *Request) error {
+	line := desk.Item{SubjectID: r.ID, Kind: desk.ProfileUpdate, OrganizationID: r.OrganizationID, Company: r.Company, NameFolded: address.Fold(r.Company),
+		State: desk.Open, AssigneeID: r.AssigneeID, TargetAt: r.TargetAt, DueAt: r.DueAt, OpenedAt: r.CreatedAt}
+	switch {
+	case !r.Status.Open():
+		return desk.Close(ctx, tx, r.ID)
+	case r.Status == Waiting:
+		line.State = desk.Waiting
+		if r.DueAt != nil && r.DueAt.After(tx.Now) {
+			line.TargetAt, line.DueAt = nil, nil
+		}
+	}
+	return desk.Put(ctx, tx, line)
 }
 
 // lockRequest is nil where the request is absent or hidden.

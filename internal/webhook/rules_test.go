@@ -190,10 +190,13 @@ func TestEveryActIsJudged(t *testing.T) {
 		"enrollment.answer_start", "enrollment.saved", "enrollment.programme_id_selected", "enrollment.verification_resent", "enrollment.evidence_discarded",
 		"enrollment.assigned", "enrollment.unassigned", "enrollment.note_added", "enrollment.promoted", // the operator's own business
 		"enrollment.check_left", "enrollment.check_passed", "enrollment.check_failed",
+		"partnership.look_termination", "partnership.scan_terminations", // kinds of jobs
+		"partnership.termination_assigned", "partnership.termination_unassigned", // the operator's own business
+		"profile_update.assigned", "profile_update.unassigned", "support_request.assigned", "support_request.unassigned", "support_request.note_added",
 	}
-	literal := regexp.MustCompile(`"((?:invitation|partnership|partnership_link|partner|enrollment)\.[a-z_]+)"`)
+	literal := regexp.MustCompile(`"((?:invitation|partnership|partnership_link|partner|enrollment|profile_update|support_request)\.[a-z_]+)"`)
 	found := map[string]bool{}
-	for _, concept := range []string{"invitation", "partnership", "partner", "enrollment"} {
+	for _, concept := range []string{"invitation", "partnership", "partner", "enrollment", "directory", "support"} {
 		for _, floor := range []string{"service*.go", "jobs*.go"} {
 			names, err := filepath.Glob(filepath.Join("..", concept, floor))
 			if err != nil {

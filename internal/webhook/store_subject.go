@@ -30,6 +30,10 @@ func audience(idb bun.IDB, subject ident.ID) *bun.SelectQuery {
 				"OR side.id IN (SELECT provider_id FROM partnership WHERE reseller_id = ?0)", subject)
 	case ident.Enrollment: // who enrolls
 		return idb.NewSelect().TableExpr("enrollment AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject)
+	case ident.ProfileUpdate: // who asked
+		return idb.NewSelect().TableExpr("profile_update AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject)
+	case ident.Support:
+		return idb.NewSelect().TableExpr("support_request AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject)
 	case ident.Webhook:
 		return idb.NewSelect().TableExpr("webhook_endpoint AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject)
 	}
@@ -63,6 +67,12 @@ func describe(ctx context.Context, tx *database.Tx, subject ident.ID) (map[strin
 	case ident.Enrollment:
 		kind = "Enrollment"
 		q = q.TableExpr("enrollment AS x").ColumnExpr("x.status")
+	case ident.ProfileUpdate:
+		kind = "ProfileUpdate"
+		q = q.TableExpr("profile_update AS x").ColumnExpr("x.status")
+	case ident.Support:
+		kind = "SupportRequest"
+		q = q.TableExpr("support_request AS x").ColumnExpr("x.status")
 	default:
 		return nil, nil
 	}

@@ -49,6 +49,13 @@ const (
 	PartnerStatusChanged Type = "partner.status_changed"
 	// EnrollmentStatusChanged is an enrollment in its next state.
 	EnrollmentStatusChanged Type = "enrollment.status_changed"
+	// ProfileUpdateStatusChanged is a profile update request in its next state,
+	// SupportRequestStatusChanged a support request opened, answered, closed or
+	// opened again; the breaches are promises about them that were not kept.
+	ProfileUpdateStatusChanged  Type = "profile_update.status_changed"
+	ProfileUpdateBreached       Type = "profile_update.breached"
+	SupportRequestStatusChanged Type = "support_request.status_changed"
+	SupportRequestBreached      Type = "support_request.breached"
 	// Test is what a person sends to try an endpoint; nobody subscribes to it.
 	Test Type = "webhook.test"
 )
@@ -58,7 +65,7 @@ var Types = []Type{
 	InvitationRequested, InvitationSent, InvitationResent, InvitationAccepted, InvitationDeclined, InvitationExpired, InvitationRevoked,
 	InvitationBounced, InvitationFailed, PartnershipAuthorized, PartnershipAccessWithdrawn, PartnershipTerminated, TerminationRequested,
 	TerminationWithdrawn, TerminationRefused, TerminationCompleted, PartnerRegistered, PartnerStatusChanged,
-	EnrollmentStatusChanged,
+	EnrollmentStatusChanged, ProfileUpdateStatusChanged, ProfileUpdateBreached, SupportRequestStatusChanged, SupportRequestBreached,
 }
 
 // source is an event that follows from what a verb did: of its own subject, or
@@ -107,6 +114,19 @@ var catalogue = map[string][]source{
 	"enrollment.expired":                 {{typ: EnrollmentStatusChanged}},
 	"enrollment.withdrawn":               {{typ: EnrollmentStatusChanged}},
 	"enrollment.change_requested":        {{typ: EnrollmentStatusChanged}},
+	"profile_update.submitted":           {{typ: ProfileUpdateStatusChanged}},
+	"profile_update.asked":               {{typ: ProfileUpdateStatusChanged}},
+	"profile_update.answered":            {{typ: ProfileUpdateStatusChanged}},
+	"profile_update.approved":            {{typ: ProfileUpdateStatusChanged}},
+	"profile_update.published":           {{typ: ProfileUpdateStatusChanged}},
+	"profile_update.rejected":            {{typ: ProfileUpdateStatusChanged}},
+	"profile_update.withdrawn":           {{typ: ProfileUpdateStatusChanged}},
+	"profile_update.breached":            {{typ: ProfileUpdateBreached}},
+	"support_request.opened":             {{typ: SupportRequestStatusChanged}},
+	"support_request.replied":            {{typ: SupportRequestStatusChanged}},
+	"support_request.closed":             {{typ: SupportRequestStatusChanged}},
+	"support_request.reopened":           {{typ: SupportRequestStatusChanged}},
+	"support_request.breached":           {{typ: SupportRequestBreached}},
 }
 
 // Status is whether an endpoint is served.
