@@ -292,7 +292,7 @@ func TestKinds(t *testing.T) {
 	w.About(EndPartnership, func(_ context.Context, a access.Actor, id ident.ID) (bool, error) {
 		return id == end && a.UserID == gina.UserID, nil
 	})
-	w.Service.OnBehalf(func(_ context.Context, _ *database.Tx, a access.Actor, id ident.ID) error {
+	w.OnBehalf(func(_ context.Context, _ *database.Tx, a access.Actor, id ident.ID) error {
 		if id != customer {
 			return fault.NotFound("customerId")
 		}
