@@ -50,6 +50,13 @@ bench-enroll: ## 10,000 timers due at once beside plain jobs, and the review que
 	bash .ci/services.sh go test -run '^$$' -bench Timers -benchtime=1x -timeout 30m ./internal/app
 	bash .ci/services.sh go test -run '^$$' -bench Queue -benchtime=200x -timeout 60m ./internal/enrollment
 
+.PHONY: bench-desk
+bench-desk: ## the operator's desk and the queue of profile updates among 1,000,000, 5,000 promises moved by a holiday, on SQLite and again on PostgreSQL
+	go test -run '^$$' -bench 'Desk|Queue' -benchtime=200x -timeout 60m ./internal/desk ./internal/directory
+	go test -run '^$$' -bench Holiday -benchtime=1x -timeout 10m ./internal/directory
+	bash .ci/services.sh go test -run '^$$' -bench 'Desk|Queue' -benchtime=200x -timeout 60m ./internal/desk ./internal/directory
+	bash .ci/services.sh go test -run '^$$' -bench Holiday -benchtime=1x -timeout 10m ./internal/directory
+
 .PHONY: bench-api
 bench-api: ## the guard's cost, hostile documents beside small queries, 5,000 streams
 	go test -run '^$$' -bench 'GuardFitting|Hostile|Streams' -benchtime=1x -timeout 30m ./graph
