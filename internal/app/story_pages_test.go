@@ -307,7 +307,7 @@ func (s *story) unread(m map[string]any) ([]letter, []letter, error) {
 	}
 	var out []letter
 	for _, l := range all {
-		if !s.seen[l.ID] && !(s.killed && s.read[l.MessageID]) && strings.Contains(strings.ToLower(l.Subject), strings.ToLower(word(m, "subject", ""))) {
+		if !s.seen[l.ID] && (!s.killed || !s.read[l.MessageID]) && strings.Contains(strings.ToLower(l.Subject), strings.ToLower(word(m, "subject", ""))) {
 			out = append(out, l)
 		}
 	}
