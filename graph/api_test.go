@@ -283,7 +283,7 @@ func TestNodes(t *testing.T) {
 		return f.ID
 	}
 	enroll := func(who company) ident.ID {
-		e, err := w.Enrollments.RequestChange(t.Context(), w.as(who.admin), enrollment.ChangeInput{Legal: &enrollment.LegalInput{
+		e, _, err := w.Enrollments.RequestChange(t.Context(), w.as(who.admin), enrollment.ChangeInput{Legal: &enrollment.LegalInput{
 			Address: &enrollment.AddressInput{Line1: new("Via Roma 1"), City: new("Milano"), PostalCode: new("20121")}}})
 		if err != nil {
 			t.Fatal(err)
@@ -756,7 +756,7 @@ func TestPartnershipMutations(t *testing.T) {
 	w.refused(gina, "requestPartnerships", "lines", "REQUIRED", "input.emails", map[string]any{"emails": []string{}})
 	w.refused(gina, "requestPartnerships", "lines", "TOO_MANY", "input.emails", map[string]any{"emails": slices.Repeat([]string{"a@b.example"}, 200)})
 
-	w.refused(gina, "resendInvitation", "invitation", "INVITATION_CLOSED", "input.invitationId", map[string]any{"invitationId": other}) // still on its way
+	w.refused(gina, "resendInvitation", "invitation", "INVITATION_QUEUED", "input.invitationId", map[string]any{"invitationId": other})
 	w.tx(func(ctx context.Context, tx *database.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE invitation SET status = 'SENT' WHERE id = ?", other)
 		return err

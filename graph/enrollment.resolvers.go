@@ -272,12 +272,12 @@ func (r *mutationResolver) WithdrawEnrollment(ctx context.Context, input enrollm
 }
 
 func (r *mutationResolver) AnswerEnrollmentQuestion(ctx context.Context, input gen.AnswerEnrollmentQuestionInput) (*gen.AnswerEnrollmentQuestionPayload, error) {
-	out, err := r.r.Enrollments.Answer(ctx, actor(ctx), enrollment.AnswerInput{EnrollmentID: input.EnrollmentID, ExpectedVersion: input.ExpectedVersion, Text: input.Text, FileIDs: input.FileIds, IdempotencyKey: input.IdempotencyKey, Corrections: corrections(input.Legal, input.Contact, input.Support)})
+	out, op, err := r.r.Enrollments.Answer(ctx, actor(ctx), enrollment.AnswerInput{EnrollmentID: input.EnrollmentID, ExpectedVersion: input.ExpectedVersion, Text: input.Text, FileIDs: input.FileIds, IdempotencyKey: input.IdempotencyKey, Corrections: corrections(input.Legal, input.Contact, input.Support)})
 	if err != nil {
 		errs, err := refused[model.AnswerEnrollmentQuestionError](ctx, err)
 		return &gen.AnswerEnrollmentQuestionPayload{UserErrors: errs}, err
 	}
-	return &gen.AnswerEnrollmentQuestionPayload{Enrollment: out}, nil
+	return &gen.AnswerEnrollmentQuestionPayload{Enrollment: out, Operation: op}, nil
 }
 
 func (r *mutationResolver) AppealEnrollment(ctx context.Context, input enrollment.AppealInput) (*gen.AppealEnrollmentPayload, error) {
@@ -290,12 +290,12 @@ func (r *mutationResolver) AppealEnrollment(ctx context.Context, input enrollmen
 }
 
 func (r *mutationResolver) RequestProfileChange(ctx context.Context, input gen.RequestProfileChangeInput) (*gen.RequestProfileChangePayload, error) {
-	out, err := r.r.Enrollments.RequestChange(ctx, actor(ctx), enrollment.ChangeInput{Legal: corrections(input.Legal, nil, nil).Legal, Contact: corrections(nil, input.Contact, nil).Contact, IdempotencyKey: input.IdempotencyKey})
+	out, op, err := r.r.Enrollments.RequestChange(ctx, actor(ctx), enrollment.ChangeInput{Legal: corrections(input.Legal, nil, nil).Legal, Contact: corrections(nil, input.Contact, nil).Contact, IdempotencyKey: input.IdempotencyKey})
 	if err != nil {
 		errs, err := refused[model.RequestProfileChangeError](ctx, err)
 		return &gen.RequestProfileChangePayload{UserErrors: errs}, err
 	}
-	return &gen.RequestProfileChangePayload{Enrollment: out}, nil
+	return &gen.RequestProfileChangePayload{Enrollment: out, Operation: op}, nil
 }
 
 func (r *mutationResolver) UpdateSupportProfile(ctx context.Context, input partner.UpdateSupportInput) (*gen.UpdateSupportProfilePayload, error) {
@@ -353,12 +353,12 @@ func (r *mutationResolver) RejectEnrollment(ctx context.Context, input enrollmen
 }
 
 func (r *mutationResolver) UnfreezeEnrollment(ctx context.Context, input enrollment.UnfreezeInput) (*gen.UnfreezeEnrollmentPayload, error) {
-	out, err := r.r.Enrollments.Unfreeze(ctx, actor(ctx), input)
+	out, op, err := r.r.Enrollments.Unfreeze(ctx, actor(ctx), input)
 	if err != nil {
 		errs, err := refused[model.UnfreezeEnrollmentError](ctx, err)
 		return &gen.UnfreezeEnrollmentPayload{UserErrors: errs}, err
 	}
-	return &gen.UnfreezeEnrollmentPayload{Enrollment: out}, nil
+	return &gen.UnfreezeEnrollmentPayload{Enrollment: out, Operation: op}, nil
 }
 
 func (r *mutationResolver) PromoteEnrollment(ctx context.Context, input enrollment.PromoteInput) (*gen.PromoteEnrollmentPayload, error) {

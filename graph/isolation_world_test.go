@@ -718,7 +718,7 @@ var tables = []table{
 		"invitation_id":        own("invitation"), "authorized_by_id": theirs("user_account"),
 	}},
 	{name: "termination", prefix: ident.Termination, rows: pairs, values: map[string]filling{
-		"id": theID, "partnership_id": own("partnership"), "requester_id": own("partner"), "requested_by_id": whose, "reason": canary,
+		"id": theID, "partnership_id": nth("partnership"), "requester_id": own("partner"), "requested_by_id": whose, "reason": canary,
 		"status": fixed("REQUESTED"), "decided_by_id": fixed(nil), "decision_note": canary, "assignee_id": reviewer,
 	}},
 	{name: "support_request", prefix: ident.Support, rows: ofKind(partnerKinds...), secret: []string{"link_hash"}, values: map[string]filling{

@@ -73,6 +73,8 @@ type AnswerEnrollmentQuestionInput struct {
 type AnswerEnrollmentQuestionPayload struct {
 	// The enrollment; null exactly when there are errors.
 	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// The mail to the primary contact under way, where the answer names another address; null otherwise.
+	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.AnswerEnrollmentQuestionError `json:"userErrors"`
 }
@@ -696,6 +698,8 @@ type RequestProfileChangeInput struct {
 type RequestProfileChangePayload struct {
 	// The enrollment that checks the change; null exactly when there are errors.
 	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// The mail to the primary contact under way, where that has to confirm; null otherwise.
+	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RequestProfileChangeError `json:"userErrors"`
 }
@@ -960,6 +964,8 @@ type SuspendPartnerPayload struct {
 type UnfreezeEnrollmentPayload struct {
 	// The enrollment; null exactly when there are errors.
 	Enrollment *enrollment.Enrollment `json:"enrollment"`
+	// The mail to the primary contact under way.
+	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.UnfreezeEnrollmentError `json:"userErrors"`
 }

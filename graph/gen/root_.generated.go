@@ -844,6 +844,8 @@ type InviteUserError implements UserError {
 
 "The codes of why a user could not be invited."
 enum InviteUserErrorCode {
+  "The viewer's company does not take part in the programme yet: until it is active nobody joins those who enroll it."
+  COMPANY_NOT_ACTIVE
   "A text holds characters that cannot be seen."
   CONTROL_CHARACTERS
   "The address has the wrong form."
@@ -3730,6 +3732,8 @@ enum EnrollmentEntryKind {
   PROMOTED
   "A change of the profile was asked for."
   CHANGE_REQUESTED
+  "What was handed in was deleted, since nothing came of the enrollment."
+  EVIDENCE_DISCARDED
   "A note of the operator."
   NOTE
   "A mail was written."
@@ -4112,6 +4116,8 @@ input AnswerEnrollmentQuestionInput {
 type AnswerEnrollmentQuestionPayload {
   "The enrollment; null exactly when there are errors."
   enrollment: Enrollment
+  "The mail to the primary contact under way, where the answer names another address; null otherwise."
+  operation: Operation
   "Why nothing was done; empty on success."
   userErrors: [AnswerEnrollmentQuestionError!]!
 }
@@ -4150,6 +4156,8 @@ input RequestProfileChangeInput {
 type RequestProfileChangePayload {
   "The enrollment that checks the change; null exactly when there are errors."
   enrollment: Enrollment
+  "The mail to the primary contact under way, where that has to confirm; null otherwise."
+  operation: Operation
   "Why nothing was done; empty on success."
   userErrors: [RequestProfileChangeError!]!
 }
@@ -4298,6 +4306,8 @@ input UnfreezeEnrollmentInput {
 type UnfreezeEnrollmentPayload {
   "The enrollment; null exactly when there are errors."
   enrollment: Enrollment
+  "The mail to the primary contact under way."
+  operation: Operation
   "Why nothing was done; empty on success."
   userErrors: [UnfreezeEnrollmentError!]!
 }
@@ -5369,6 +5379,8 @@ enum ResendInvitationErrorCode {
   INVITATION_LIMIT
   "An invitation to the address is open."
   INVITATION_PENDING
+  "Its mail is still being sent; it can be sent again once that has left, or has failed."
+  INVITATION_QUEUED
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
   "The provider has not signed the partner agreement."
@@ -6629,7 +6641,7 @@ type PartnershipRequestDraftProblem {
 enum PartnershipProposalState {
   "It can be answered."
   OPEN
-  "It was accepted."
+  "It was accepted; of a personal link, by the viewer's company. For others that stays open."
   ACCEPTED
   "It was declined."
   DECLINED
@@ -6669,7 +6681,7 @@ type PartnershipProposal {
   note: String
   "When it can no longer be answered; null for an unknown code."
   expiresAt: Time
-  "When it was answered; null while it was not."
+  "When it was answered; null while it was not. Of a personal link, when the viewer's company accepted it."
   decidedAt: Time
   "The partnership that came of it; null for everybody else than its two sides."
   partnership: Partnership
@@ -9695,6 +9707,8 @@ func (ec *executionContext) childFields_AnswerEnrollmentQuestionPayload(ctx cont
 	switch field.Name {
 	case "enrollment":
 		return ec.fieldContext_AnswerEnrollmentQuestionPayload_enrollment(ctx, field)
+	case "operation":
+		return ec.fieldContext_AnswerEnrollmentQuestionPayload_operation(ctx, field)
 	case "userErrors":
 		return ec.fieldContext_AnswerEnrollmentQuestionPayload_userErrors(ctx, field)
 	}
@@ -12637,6 +12651,8 @@ func (ec *executionContext) childFields_RequestProfileChangePayload(ctx context.
 	switch field.Name {
 	case "enrollment":
 		return ec.fieldContext_RequestProfileChangePayload_enrollment(ctx, field)
+	case "operation":
+		return ec.fieldContext_RequestProfileChangePayload_operation(ctx, field)
 	case "userErrors":
 		return ec.fieldContext_RequestProfileChangePayload_userErrors(ctx, field)
 	}
@@ -13363,6 +13379,8 @@ func (ec *executionContext) childFields_UnfreezeEnrollmentPayload(ctx context.Co
 	switch field.Name {
 	case "enrollment":
 		return ec.fieldContext_UnfreezeEnrollmentPayload_enrollment(ctx, field)
+	case "operation":
+		return ec.fieldContext_UnfreezeEnrollmentPayload_operation(ctx, field)
 	case "userErrors":
 		return ec.fieldContext_UnfreezeEnrollmentPayload_userErrors(ctx, field)
 	}

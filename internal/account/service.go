@@ -46,6 +46,8 @@ type Service struct {
 	cfg    Config
 	hasher *hasher
 	log    *slog.Logger
+	// mayInvite is told by the concept that knows what a company is.
+	mayInvite func(ctx context.Context, tx *database.Tx, org *Organization) error
 }
 
 // New makes the service; log may be nil.
@@ -977,11 +979,17 @@ func (s *Service) MailWanted(ctx context.Context, m *mail.Message) (bool, error)
 
 // ---- Managing users
 
+// OnInvite registers the rule that says whether an organization may invite
+// people yet, by an error where it may not; nil for all of them.
+func (s *Service) OnInvite(rule func(ctx context.Context, tx *database.Tx, org *Organization) error) {
+	s.mayInvite = rule
+}
+
 // InviteUser invites a person into the actor's organization; the job mails
 // the link. Giving a role beyond DEFAULT_USER needs a fresh authentication.
-// Errors: ROLE_REQUIRED, SUDO_REQUIRED, what is wrong with the input,
-// ROLE_NOT_HELD, EMAIL_NOT_AVAILABLE, which says nothing about where the
-// address is in use, IDEMPOTENCY_KEY_REUSED.
+// Errors: ROLE_REQUIRED, SUDO_REQUIRED, what is wrong with the input, those of
+// the rule of OnInvite, ROLE_NOT_HELD, EMAIL_NOT_AVAILABLE, which says nothing
+// about where the address is in use, IDEMPOTENCY_KEY_REUSED.
 func (s *Service) InviteUser(ctx context.Context, actor access.Actor, in InviteUserInput) (*User, *outbox.Job, error) {
 	if err := actor.Require(access.PermUserManage); err != nil {
 		return nil, nil, err
@@ -1010,6 +1018,11 @@ func (s *Service) InviteUser(ctx context.Context, actor access.Actor, in InviteU
 		org, err := organizationByID(ctx, tx, actor.OrganizationID)
 		if err != nil {
 			return err
+		}
+		if s.mayInvite != nil {
+			if err := s.mayInvite(ctx, tx, org); err != nil {
+				return err
+			}
 		}
 		user, job, err = s.addUser(ctx, tx, actor, org, NewUser{Email: in.Email, FirstName: in.FirstName, LastName: in.LastName, Locale: in.Locale, Roles: in.Roles}, "")
 		if err != nil {

@@ -50,11 +50,11 @@ func TestRequestChange(t *testing.T) {
 	ctx := t.Context()
 	p, gina := d.enrolled("Bianchi")
 
-	e, err := d.RequestChange(ctx, gina, ChangeInput{Legal: &LegalInput{Name: val("Bianchi Nuova"), Address: &AddressInput{City: val("Milano")}}, IdempotencyKey: val("k")})
-	if err != nil {
-		t.Fatal(err)
+	e, op, err := d.RequestChange(ctx, gina, ChangeInput{Legal: &LegalInput{Name: val("Bianchi Nuova"), Address: &AddressInput{City: val("Milano")}}, IdempotencyKey: val("k")})
+	if err != nil || op != nil {
+		t.Fatal(op, err)
 	}
-	again, err := d.RequestChange(ctx, gina, ChangeInput{Legal: &LegalInput{Name: val("Bianchi Nuova"), Address: &AddressInput{City: val("Milano")}}, IdempotencyKey: val("k")})
+	again, _, err := d.RequestChange(ctx, gina, ChangeInput{Legal: &LegalInput{Name: val("Bianchi Nuova"), Address: &AddressInput{City: val("Milano")}}, IdempotencyKey: val("k")})
 	if err != nil || again.ID != e.ID {
 		t.Errorf("a replay made %+v, %v", again, err)
 	}
@@ -65,7 +65,7 @@ func TestRequestChange(t *testing.T) {
 	if got := d.partner(p.ID); got.LegalName != "Bianchi" || got.Address.City != "Torino" || !got.IsActive() {
 		t.Errorf("changed before it was approved: %+v", got)
 	}
-	if _, err := d.RequestChange(ctx, gina, ChangeInput{Contact: &ContactInput{Phone: val("+39 011 999999")}}); codes(err) != " ENROLLMENT_OPEN" && !fault.Is(err, CodeOpen) {
+	if _, _, err := d.RequestChange(ctx, gina, ChangeInput{Contact: &ContactInput{Phone: val("+39 011 999999")}}); codes(err) != " ENROLLMENT_OPEN" && !fault.Is(err, CodeOpen) {
 		t.Errorf("a second change: %s", codes(err))
 	}
 	if _, err := d.partners.UpdateSupport(ctx, gina, partner.UpdateSupportInput{PartnerID: p.ID, Support: partner.Support{Email: "new@bianchi.example", Phone: "+39 011 1234567", Website: "https://bianchi.example"}}); err != nil {
@@ -92,9 +92,13 @@ func TestRequestChange(t *testing.T) {
 		t.Error("the register was asked about a contact")
 		return nil, register.ErrNotCovered
 	})
-	e, err = d.RequestChange(ctx, gina, ChangeInput{Contact: &ContactInput{FirstName: val("Paolo"), Email: val("paolo@bianchi.example")}})
-	if err != nil || e.Status != EmailPending || e.DueAt != nil {
-		t.Fatal(e, err)
+	paolo := ChangeInput{Contact: &ContactInput{FirstName: val("Paolo"), Email: val("paolo@bianchi.example")}, IdempotencyKey: val("p")}
+	e, op, err = d.RequestChange(ctx, gina, paolo)
+	if err != nil || e.Status != EmailPending || e.DueAt != nil || !sends(op, e) {
+		t.Fatal(e, op, err)
+	}
+	if f, same, err := d.RequestChange(ctx, gina, paolo); err != nil || f.ID != e.ID || same.ID != op.ID {
+		t.Errorf("a replay made %+v, %+v, %v", f, same, err)
 	}
 	if got := d.mails(e.ID); got != "verification>paolo" {
 		t.Errorf("mailed %s", got)
@@ -111,8 +115,8 @@ func TestRequestChange(t *testing.T) {
 	}
 
 	// A telephone number asks for no check.
-	if e, err = d.RequestChange(ctx, gina, ChangeInput{Contact: &ContactInput{Phone: val("+39 011 999999")}}); err != nil || e.Status != Active {
-		t.Fatal(e, err)
+	if e, op, err = d.RequestChange(ctx, gina, ChangeInput{Contact: &ContactInput{Phone: val("+39 011 999999")}}); err != nil || e.Status != Active || op != nil {
+		t.Fatal(e, op, err)
 	}
 	if got := d.partner(p.ID); got.Contact.Phone != "+39 011 999999" {
 		t.Errorf("%+v", got)
@@ -142,7 +146,7 @@ func TestRequestChangeRefused(t *testing.T) {
 		"not enrolled yet":  {draft, ChangeInput{Legal: &LegalInput{Name: val("Nero")}}, "NOT_ENROLLED"},
 		"an over-long text": {gina, ChangeInput{Legal: &LegalInput{Website: val(string(make([]byte, 5000)))}}, "legal.website TOO_LONG"},
 	} {
-		_, err := d.RequestChange(ctx, c.actor, c.in)
+		_, _, err := d.RequestChange(ctx, c.actor, c.in)
 		switch {
 		case c.want == "several":
 			if f := fault.As(err); f == nil || len(f.Problems) != 3 {

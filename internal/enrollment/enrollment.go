@@ -426,6 +426,7 @@ const (
 	EntryPromiseMoved        EntryKind = "PROMISE_MOVED"
 	EntryPromoted            EntryKind = "PROMOTED"
 	EntryChangeRequested     EntryKind = "CHANGE_REQUESTED"
+	EntryEvidenceDiscarded   EntryKind = "EVIDENCE_DISCARDED"
 	EntryNote                EntryKind = "NOTE"
 	EntryMail                EntryKind = "MAIL"
 )
@@ -434,7 +435,7 @@ const (
 var EntryKinds = []EntryKind{EntryStarted, EntryProgrammeIDSelected, EntrySubmitted, EntryLinkSent, EntryLinkUndelivered, EntryConfirmed, EntryDisowned,
 	EntryUnfrozen, EntryCheckPassed, EntryCheckFailed, EntryCheckOpen, EntryAssigned, EntryAsked, EntryAnswered, EntryApproved, EntryRejected,
 	EntryAppealed, EntryActivated, EntryExpired, EntryWithdrawn, EntryReviewTarget, EntryReviewDue, EntryPromiseMoved, EntryPromoted,
-	EntryChangeRequested, EntryNote, EntryMail}
+	EntryChangeRequested, EntryEvidenceDiscarded, EntryNote, EntryMail}
 
 // Entry is one line of the timeline.
 type Entry struct {

@@ -436,6 +436,10 @@ func (s *Service) discardEvidence(ctx context.Context, tx *database.Tx, id ident
 	if err := save(ctx, tx, e); err != nil || n == 0 {
 		return err
 	}
-	return audit.Record(ctx, tx, access.System("enrollment"), audit.Act{Action: "enrollment.evidence_discarded", TargetID: e.ID,
+	actor := access.System("enrollment")
+	if err := s.note(ctx, tx, actor, e, Entry{Kind: EntryEvidenceDiscarded}); err != nil {
+		return err
+	}
+	return audit.Record(ctx, tx, actor, audit.Act{Action: "enrollment.evidence_discarded", TargetID: e.ID,
 		TargetOrganizationID: e.OrganizationID, Changed: []string{"files"}})
 }

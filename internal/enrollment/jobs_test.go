@@ -238,7 +238,7 @@ func TestFortyDays(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.pass(24 * day) // the applicant is reminded
-	if _, err := w.Answer(t.Context(), a, AnswerInput{EnrollmentID: e.ID, Text: "This one."}); err != nil {
+	if _, _, err := w.Answer(t.Context(), a, AnswerInput{EnrollmentID: e.ID, Text: "This one."}); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(2 * time.Hour)
@@ -483,7 +483,7 @@ func TestEvidenceIsDiscarded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Answer(t.Context(), a, AnswerInput{EnrollmentID: e.ID, Text: "This one", FileIDs: []ident.ID{pdf.ID}}); err != nil {
+		if _, _, err := w.Answer(t.Context(), a, AnswerInput{EnrollmentID: e.ID, Text: "This one", FileIDs: []ident.ID{pdf.ID}}); err != nil {
 			t.Fatal(err)
 		}
 		w.work()
@@ -545,5 +545,20 @@ func TestEvidenceIsDiscarded(t *testing.T) {
 	}
 	if got := w.audited(lost.ID); strings.Count(got, "evidence_discarded") != 1 {
 		t.Errorf("audit: %s", got)
+	}
+	for who, reader := range map[string]access.Actor{"the applicant": a, "the reviewer": w.rita} {
+		lines, err := w.Timeline(t.Context(), reader, []ident.ID{lost.ID, won.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []*Entry
+		for _, n := range append(lines[lost.ID], lines[won.ID]...) {
+			if n.Kind == EntryEvidenceDiscarded {
+				told = append(told, n)
+			}
+		}
+		if len(told) != 1 || told[0].EnrollmentID != lost.ID || told[0].Side != System || told[0].ActorName != "" {
+			t.Errorf("%s reads %+v", who, told)
+		}
 	}
 }

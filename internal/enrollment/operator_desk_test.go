@@ -49,7 +49,7 @@ func TestOnDesk(t *testing.T) {
 		t.Fatalf("%+v", i)
 	}
 	d.later(48 * time.Hour)
-	if _, err := d.Answer(t.Context(), gina, AnswerInput{EnrollmentID: e.ID, Text: "Faggio."}); err != nil {
+	if _, _, err := d.Answer(t.Context(), gina, AnswerInput{EnrollmentID: e.ID, Text: "Faggio."}); err != nil {
 		t.Fatal(err)
 	}
 	if j := d.line(e.ID); j.State != desk.Open || !j.DueAt.After(*i.DueAt) {

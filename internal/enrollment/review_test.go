@@ -105,7 +105,7 @@ func (d *house) verbs(a access.Actor, id ident.ID) map[string]error {
 	_, out["DecideCheck"] = d.DecideCheck(ctx, a, DecideCheckInput{EnrollmentID: id, Check: Business, Passed: true})
 	_, out["Approve"] = d.Approve(ctx, a, ApproveInput{EnrollmentID: id})
 	_, out["Reject"] = d.Reject(ctx, a, RejectInput{EnrollmentID: id, ReasonCode: Fraud})
-	_, out["Unfreeze"] = d.Unfreeze(ctx, a, UnfreezeInput{EnrollmentID: id})
+	_, _, out["Unfreeze"] = d.Unfreeze(ctx, a, UnfreezeInput{EnrollmentID: id})
 	_, out["AddNote"] = d.AddNote(ctx, a, AddNoteInput{EnrollmentID: id, Text: "x"})
 	if a.Has(access.OperatorAdmin) {
 		_, out["Promote"] = d.Promote(ctx, a, PromoteInput{EnrollmentID: id, Kind: access.DirectBill})
@@ -273,7 +273,7 @@ func TestAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.later(14 * day) // a fortnight, to the hour
-	if e, err = d.Answer(ctx, gina, AnswerInput{EnrollmentID: e.ID, Text: "Here it is."}); err != nil {
+	if e, _, err = d.Answer(ctx, gina, AnswerInput{EnrollmentID: e.ID, Text: "Here it is."}); err != nil {
 		t.Fatal(err)
 	}
 	d.work()
@@ -448,7 +448,7 @@ func TestUnfreezeAndPromote(t *testing.T) {
 		t.Errorf("mailed %q", got)
 	}
 	before = d.mails(e.ID)
-	e, err := d.Unfreeze(ctx, d.rita, UnfreezeInput{EnrollmentID: e.ID, Note: "Called the company."})
+	e, _, err := d.Unfreeze(ctx, d.rita, UnfreezeInput{EnrollmentID: e.ID, Note: "Called the company."})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -586,7 +586,7 @@ func TestRunChecks(t *testing.T) {
 		if _, err := d.Ask(ctx, d.rita, AskInput{EnrollmentID: e.ID, Check: val(Business), Text: "Another number?"}); err != nil {
 			t.Error(err)
 		}
-		if _, err := d.Answer(ctx, gina, AnswerInput{EnrollmentID: e.ID, Corrections: Corrections{Legal: &LegalInput{RegistrationID: &number}}}); err != nil {
+		if _, _, err := d.Answer(ctx, gina, AnswerInput{EnrollmentID: e.ID, Corrections: Corrections{Legal: &LegalInput{RegistrationID: &number}}}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -540,34 +540,33 @@ func (s *Service) Begin(ctx context.Context, actor access.Actor, in BeginInput) 
 
 // Answer gives reviewers what they asked for; the clock goes on. Where the
 // answer names another address of the primary contact, that has to be
-// confirmed first. Errors: ROLE_REQUIRED, NOT_FOUND, CONFLICT,
-// ENROLLMENT_STATE, IDEMPOTENCY_KEY_REUSED, RATE_LIMITED, what is wrong with
+// confirmed first, and the job mails the link; otherwise it is nil. Errors:
+// ROLE_REQUIRED, NOT_FOUND, CONFLICT, ENROLLMENT_STATE, IDEMPOTENCY_KEY_REUSED, RATE_LIMITED, what is wrong with
 // text, files and corrections, at the paths of Save.
-func (s *Service) Answer(ctx context.Context, actor access.Actor, in AnswerInput) (*Enrollment, error) {
+func (s *Service) Answer(ctx context.Context, actor access.Actor, in AnswerInput) (*Enrollment, *outbox.Job, error) {
 	request := in
 	if err := written(&in.Text, len(in.FileIDs) == 0 && in.Corrections == Corrections{}, in.FileIDs); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out, _, err := s.once(ctx, actor, "answerEnrollment", in.EnrollmentID, in.IdempotencyKey, in.ExpectedVersion, request,
+	return s.once(ctx, actor, "answerEnrollment", in.EnrollmentID, in.IdempotencyKey, in.ExpectedVersion, request,
 		func(ctx context.Context, tx *database.Tx, e *Enrollment) (*outbox.Job, error) {
 			if e.Status != ActionRequired {
 				return nil, stateFault("enrollmentId", e)
 			}
-			return nil, s.answer(ctx, tx, actor, e, in)
+			return s.answer(ctx, tx, actor, e, in)
 		})
-	return out, err
 }
 
-func (s *Service) answer(ctx context.Context, tx *database.Tx, actor access.Actor, e *Enrollment, in AnswerInput) error {
+func (s *Service) answer(ctx context.Context, tx *database.Tx, actor access.Actor, e *Enrollment, in AnswerInput) (op *outbox.Job, err error) {
 	p, contact := e.Profile, e.ContactEmailFolded
 	changed, err := in.Apply(&p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(changed) > 0 {
 		e.fill(p)
 		if err := s.vet(ctx, tx, e, changed); err != nil {
-			return err
+			return nil, err
 		}
 		if slices.ContainsFunc(changed, func(path string) bool { return strings.HasPrefix(path, "legal.") }) {
 			e.AlreadyEnrolled = false
@@ -575,7 +574,7 @@ func (s *Service) answer(ctx context.Context, tx *database.Tx, actor access.Acto
 	}
 	questions, err := answered(ctx, tx, e, actor.UserID, in.Text)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	subject := e.ID
 	if n := len(questions); n > 0 {
@@ -583,7 +582,7 @@ func (s *Service) answer(ctx context.Context, tx *database.Tx, actor access.Acto
 	}
 	if len(in.FileIDs) > 0 {
 		if _, err := s.files.Attach(ctx, tx, actor, "fileIds", in.FileIDs, file.ForEvidence, subject); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	verb := VerbAnswer
@@ -592,25 +591,25 @@ func (s *Service) answer(ctx context.Context, tx *database.Tx, actor access.Acto
 		e.ConfirmedAt = nil
 	}
 	if err := s.advance(ctx, tx, e, verb, "enrollmentId"); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.note(ctx, tx, actor, e, Entry{Kind: EntryAnswered, Note: in.Text, UntilAt: e.DueAt}); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.reopen(ctx, tx, e, changed); err != nil {
-		return err
+		return nil, err
 	}
 	if verb == VerbReverify {
-		if _, err := s.verify(ctx, tx, actor, e); err != nil {
-			return err
+		if op, err = s.verify(ctx, tx, actor, e); err != nil {
+			return nil, err
 		}
 	} else if err := s.recheck(ctx, tx, e); err != nil {
-		return err
+		return nil, err
 	}
 	if err := save(ctx, tx, e); err != nil {
-		return err
+		return nil, err
 	}
-	return audit.Record(ctx, tx, actor, audit.Act{Action: "enrollment.answered", TargetID: e.ID, Changed: append([]string{"status"}, changed...)})
+	return op, audit.Record(ctx, tx, actor, audit.Act{Action: "enrollment.answered", TargetID: e.ID, Changed: append([]string{"status"}, changed...)})
 }
 
 // reopen lets the checks that do not stand any more run again: those that a

@@ -562,11 +562,11 @@ func TestThisWasntMe(t *testing.T) {
 	if e, err := w.Appeal(t.Context(), a, AppealInput{EnrollmentID: e.ID, Text: "Carla mistook the mail"}); err != nil || e.Status != Frozen {
 		t.Fatal(e, err)
 	}
-	if _, err := w.Unfreeze(t.Context(), w.rita, UnfreezeInput{EnrollmentID: e.ID}); !fault.Is(err, CodeSameReviewer) {
+	if _, _, err := w.Unfreeze(t.Context(), w.rita, UnfreezeInput{EnrollmentID: e.ID}); !fault.Is(err, CodeSameReviewer) {
 		t.Errorf("the same reviewer: %v", err)
 	}
-	if e, err := w.Unfreeze(t.Context(), w.rolf, UnfreezeInput{EnrollmentID: e.ID}); err != nil || e.Status != EmailPending || e.Generation != 2 {
-		t.Fatal(e, err)
+	if e, op, err := w.Unfreeze(t.Context(), w.rolf, UnfreezeInput{EnrollmentID: e.ID}); err != nil || e.Status != EmailPending || e.Generation != 2 || !sends(op, e) {
+		t.Fatal(e, op, err)
 	}
 	w.work()
 	if err := w.Confirm(t.Context(), w.tokenOf(e.ID, 2), here); err != nil {
@@ -660,7 +660,7 @@ func TestAnswer(t *testing.T) {
 		t.Errorf("asked: %+v", got)
 	}
 	w.pass(10 * day)
-	answer := func(in AnswerInput) (*Enrollment, error) {
+	answer := func(in AnswerInput) (*Enrollment, *outbox.Job, error) {
 		in.EnrollmentID = e.ID
 		return w.Answer(t.Context(), a, in)
 	}
@@ -677,7 +677,7 @@ func TestAnswer(t *testing.T) {
 		"webmail as contact":  {AnswerInput{Corrections: Corrections{Contact: &ContactInput{Email: ptr("carla@gmail.com")}}}, "contact.email EMAIL_WEBMAIL"},
 		"a name that is gone": {AnswerInput{Corrections: Corrections{Legal: &LegalInput{Name: ptr("")}}}, "legal.name REQUIRED"},
 	} {
-		if _, err := answer(c.in); problems(err) != c.want {
+		if _, _, err := answer(c.in); problems(err) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -685,8 +685,8 @@ func TestAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := answer(AnswerInput{Text: "This one", FileIDs: []ident.ID{pdf.ID}, IdempotencyKey: ptr("a-1"), Corrections: Corrections{Legal: &LegalInput{RegistrationID: ptr("IT 00743110157")}}})
-	if err != nil || got.Status != InReview || got.Profile.RegistrationID != "IT 00743110157" || got.RegistrationIDFolded != "00743110157" {
+	got, op, err := answer(AnswerInput{Text: "This one", FileIDs: []ident.ID{pdf.ID}, IdempotencyKey: ptr("a-1"), Corrections: Corrections{Legal: &LegalInput{RegistrationID: ptr("IT 00743110157")}}})
+	if err != nil || op != nil || got.Status != InReview || got.Profile.RegistrationID != "IT 00743110157" || got.RegistrationIDFolded != "00743110157" {
 		t.Fatal(got, err)
 	}
 	w.work()
@@ -704,14 +704,18 @@ func TestAnswer(t *testing.T) {
 	if c := w.checks(e.ID); !strings.HasSuffix(c, "BUSINESS WAITING REGISTER_UNAVAILABLE") {
 		t.Errorf("checks: %s", c)
 	}
-	if _, err := answer(AnswerInput{Text: "once more"}); !fault.Is(err, CodeState) {
+	if _, _, err := answer(AnswerInput{Text: "once more"}); !fault.Is(err, CodeState) {
 		t.Errorf("nobody asked: %v", err)
 	}
 	// another contact has to confirm before the review goes on
 	ask()
-	got, err = answer(AnswerInput{Corrections: Corrections{Contact: &ContactInput{FirstName: ptr("Dora"), Email: ptr("Dora@acme.example")}}})
-	if err != nil || got.Status != EmailPending || got.ConfirmedAt != nil || got.Generation != 2 {
-		t.Fatal(got, err)
+	dora := AnswerInput{IdempotencyKey: ptr("a-2"), Corrections: Corrections{Contact: &ContactInput{FirstName: ptr("Dora"), Email: ptr("Dora@acme.example")}}}
+	got, op, err = answer(dora)
+	if err != nil || got.Status != EmailPending || got.ConfirmedAt != nil || got.Generation != 2 || !sends(op, got) {
+		t.Fatal(got, op, err)
+	}
+	if _, again, err := answer(dora); err != nil || again.ID != op.ID {
+		t.Errorf("a replay: %+v, %v", again, err)
 	}
 	w.work()
 	if c := w.checks(e.ID); !strings.HasPrefix(c, "EMAIL_OWNERSHIP RUNNING, EMPLOYMENT RUNNING") {

@@ -19,29 +19,35 @@ const verbRequestChange = "requestProfileChange"
 // RequestChange asks for a change of the legal profile or the primary contact
 // of the actor's partner: an enrollment of its own, with no more checks than
 // what changed asks for. The partner stays as it is until the change is
-// approved. A change that asks for no check is in force at once. Errors:
+// approved. A change that asks for no check is in force at once. The job mails
+// the link to the contact who has to confirm; nil where nobody has. Errors:
 // ROLE_REQUIRED, NOT_ENROLLED, UNCHANGED, ENROLLMENT_OPEN where another
 // enrollment or change is open, IDEMPOTENCY_KEY_REUSED, RATE_LIMITED, and all
 // that is wrong with what was changed, DUPLICATE among it.
-func (s *Service) RequestChange(ctx context.Context, actor access.Actor, in ChangeInput) (*Enrollment, error) {
+func (s *Service) RequestChange(ctx context.Context, actor access.Actor, in ChangeInput) (*Enrollment, *outbox.Job, error) {
 	if err := actor.Require(access.PermLegalProfileEdit); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if actor.PartnerID == "" {
-		return nil, fault.Conflict("", CodeNotPartner)
+		return nil, nil, fault.Conflict("", CodeNotPartner)
 	}
 	key := ""
 	if in.IdempotencyKey != nil {
 		key = *in.IdempotencyKey
 	}
 	var out *Enrollment
+	var op *outbox.Job
 	err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
 		prior, err := outbox.Once(ctx, tx, actor, verbRequestChange, key, in)
 		if err != nil {
 			return err
 		}
 		if prior != nil {
-			out, err = lock(ctx, tx, actor.Scope(), prior.ID("enrollment"))
+			op = nil
+			if out, err = lock(ctx, tx, actor.Scope(), prior.ID("enrollment")); err != nil || prior.ID("operation") == "" {
+				return err
+			}
+			op, err = outbox.FindTx(ctx, tx, prior.ID("operation"))
 			return err
 		}
 		ps, err := s.partners.Load(ctx, tx, actor.PartnerID)
@@ -57,18 +63,22 @@ func (s *Service) RequestChange(ctx context.Context, actor access.Actor, in Chan
 			return err
 		}
 		out = e
-		if err := s.begin(ctx, tx, actor, e, changed); err != nil {
+		if op, err = s.begin(ctx, tx, actor, e, changed); err != nil {
 			return err
 		}
-		if err := outbox.Remember(ctx, tx, actor, verbRequestChange, key, map[string]string{"enrollment": string(e.ID)}); err != nil {
+		ids := map[string]string{"enrollment": string(e.ID)}
+		if op != nil {
+			ids["operation"] = string(op.ID)
+		}
+		if err := outbox.Remember(ctx, tx, actor, verbRequestChange, key, ids); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, actor, audit.Act{Action: "enrollment.change_requested", TargetID: e.ID, Changed: changed})
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return out, nil
+	return out, op, nil
 }
 
 // changed makes the enrollment of a change, and says what changes. Only what
@@ -150,8 +160,8 @@ func flat(params map[string]string) []string {
 }
 
 // begin inserts the enrollment of a change where its checks let it begin: with
-// the contact, in review, or at its end.
-func (s *Service) begin(ctx context.Context, tx *database.Tx, actor access.Actor, e *Enrollment, changed []string) error {
+// the contact, in review, or at its end. The job mails the contact.
+func (s *Service) begin(ctx context.Context, tx *database.Tx, actor access.Actor, e *Enrollment, changed []string) (*outbox.Job, error) {
 	kinds := concerned(changed)
 	confirms := slices.Contains(kinds, EmailOwnership)
 	e.Status = EmailPending
@@ -159,10 +169,10 @@ func (s *Service) begin(ctx context.Context, tx *database.Tx, actor access.Actor
 		e.Status, e.ConfirmedAt = InReview, &tx.Now
 	}
 	if err := s.enter(ctx, tx, e); err != nil {
-		return err
+		return nil, err
 	}
 	if err := insert(ctx, tx, e); err != nil {
-		return err
+		return nil, err
 	}
 	for _, k := range kinds {
 		c := Check{Kind: k, Status: CheckWaiting}
@@ -170,23 +180,24 @@ func (s *Service) begin(ctx context.Context, tx *database.Tx, actor access.Actor
 			c.Status, c.Awaits, c.DueAt = CheckRunning, System, e.DueAt
 		}
 		if err := s.set(ctx, tx, e, c); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := s.note(ctx, tx, actor, e, Entry{Kind: EntryChangeRequested, Note: strings.Join(changed, " "), UntilAt: e.UntilAt}); err != nil {
-		return err
+		return nil, err
 	}
 	switch {
 	case confirms:
-		if _, err := s.verify(ctx, tx, actor, e); err != nil {
-			return err
+		op, err := s.verify(ctx, tx, actor, e)
+		if err != nil {
+			return nil, err
 		}
-		return save(ctx, tx, e)
+		return op, save(ctx, tx, e)
 	case len(kinds) == 0:
-		return s.approve(ctx, tx, access.System("enrollment"), e, "")
+		return nil, s.approve(ctx, tx, access.System("enrollment"), e, "")
 	}
 	if err := s.tell(ctx, tx, e, letter{template: templateChangeReceived, step: "received"}); err != nil {
-		return err
+		return nil, err
 	}
-	return s.recheck(ctx, tx, e)
+	return nil, s.recheck(ctx, tx, e)
 }

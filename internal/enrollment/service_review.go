@@ -10,6 +10,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 )
@@ -357,12 +358,14 @@ func (s *Service) Reject(ctx context.Context, actor access.Actor, in RejectInput
 }
 
 // Unfreeze lets an enrollment go on that its contact disowned, with a new link
-// to the contact. Errors: those of review; CONFLICT where it is not frozen.
-func (s *Service) Unfreeze(ctx context.Context, actor access.Actor, in UnfreezeInput) (*Enrollment, error) {
+// to the contact, which the job mails. Errors: those of review; CONFLICT where
+// it is not frozen.
+func (s *Service) Unfreeze(ctx context.Context, actor access.Actor, in UnfreezeInput) (*Enrollment, *outbox.Job, error) {
 	if err := in.Validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return s.review(ctx, actor, in.EnrollmentID, in.ExpectedVersion, func(ctx context.Context, tx *database.Tx, e *Enrollment) error {
+	var op *outbox.Job
+	out, err := s.review(ctx, actor, in.EnrollmentID, in.ExpectedVersion, func(ctx context.Context, tx *database.Tx, e *Enrollment) error {
 		if err := s.pass(ctx, tx, e, VerbUnfreeze); err != nil {
 			return err
 		}
@@ -373,7 +376,8 @@ func (s *Service) Unfreeze(ctx context.Context, actor access.Actor, in UnfreezeI
 		if err := s.note(ctx, tx, actor, e, Entry{Kind: EntryUnfrozen, UntilAt: e.UntilAt}); err != nil {
 			return err
 		}
-		if _, err := s.verify(ctx, tx, actor, e); err != nil {
+		var err error
+		if op, err = s.verify(ctx, tx, actor, e); err != nil {
 			return err
 		}
 		if err := save(ctx, tx, e); err != nil {
@@ -381,6 +385,10 @@ func (s *Service) Unfreeze(ctx context.Context, actor access.Actor, in UnfreezeI
 		}
 		return audit.Record(ctx, tx, actor, audit.Act{Action: "enrollment.unfrozen", TargetID: e.ID, TargetOrganizationID: e.OrganizationID, Changed: []string{"status"}})
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, op, nil
 }
 
 // promotable are the statuses in which the kind is not decided yet.

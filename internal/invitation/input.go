@@ -9,6 +9,7 @@ import (
 const (
 	CodeClosed         = "INVITATION_CLOSED"
 	CodePending        = "INVITATION_PENDING"
+	CodeQueued         = "INVITATION_QUEUED"
 	CodeLimit          = "INVITATION_LIMIT"
 	CodeRecipientLimit = "RECIPIENT_LIMIT"
 	CodeSuppressed     = "RECIPIENT_SUPPRESSED"

@@ -217,8 +217,11 @@ func (s *Service) tell(ctx context.Context, tx *database.Tx, i *Invitation, temp
 	return err
 }
 
-// Resend sends an open, expired, bounced or failed invitation again: a new
-// link, the old one dies, the time starts anew.
+// Resend sends a sent, expired, bounced or failed invitation again: a new
+// link, the old one dies, the time starts anew. Errors: NOT_FOUND,
+// ROLE_REQUIRED, INVITATION_QUEUED while the last mail has not left,
+// INVITATION_CLOSED, those of MayAsk and CheckRecipient,
+// IDEMPOTENCY_KEY_REUSED.
 func (s *Service) Resend(ctx context.Context, actor access.Actor, in ResendInput) (*Dispatched, error) {
 	var out *Dispatched
 	key := ""
@@ -236,7 +239,10 @@ func (s *Service) Resend(ctx context.Context, actor access.Actor, in ResendInput
 		}
 		c := s.concepts[i.Kind]
 		next, ok := i.Status.Next(VerbResend)
-		if !ok {
+		switch {
+		case i.Status == Queued:
+			return fault.Conflict("invitationId", CodeQueued)
+		case !ok:
 			return fault.Conflict("invitationId", CodeClosed, "status", string(i.Status))
 		}
 		if err := c.MayAsk(ctx, tx, i.InviterID); err != nil {

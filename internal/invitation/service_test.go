@@ -448,7 +448,11 @@ func TestResendFromEveryState(t *testing.T) {
 			}
 			continue
 		}
-		wantCode(t, err, CodeClosed)
+		want := CodeClosed
+		if s == Queued {
+			want = CodeQueued
+		}
+		wantCode(t, err, want)
 		if got := w.reload(i.ID); got.Status != s || got.Generation != 1 {
 			t.Errorf("%s: got %s, %d", s, got.Status, got.Generation)
 		}

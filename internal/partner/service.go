@@ -35,9 +35,11 @@ type Service struct {
 	onRenamed   []hook
 }
 
-// New makes the service.
+// New makes the service. It tells accounts which companies may invite users.
 func New(db *database.DB, accounts *account.Service, mailer *mail.Mailer) *Service {
-	return &Service{db: db, accounts: accounts, mailer: mailer}
+	s := &Service{db: db, accounts: accounts, mailer: mailer}
+	accounts.OnInvite(mayInvite)
+	return s
 }
 
 // Registered is what registering a partner made.

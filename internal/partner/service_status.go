@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
@@ -43,6 +44,25 @@ func (s *Service) OnClosed(fn func(ctx context.Context, tx *database.Tx, p *Part
 // version of the agreement must sign a newer one; nil for nothing to sign.
 func (s *Service) OnDue(rule func(ctx context.Context, tx *database.Tx, version string) (*time.Time, error)) {
 	s.due = rule
+}
+
+// mayInvite lets an organization that is to be a partner invite users only
+// once it is one; who applies is vouched for by nobody yet. Error:
+// COMPANY_NOT_ACTIVE.
+func mayInvite(ctx context.Context, tx *database.Tx, org *account.Organization) error {
+	switch org.Kind {
+	case access.IndirectProvider, access.IndirectReseller, access.DirectBill:
+	default:
+		return nil
+	}
+	ps, err := byOrganizations(ctx, tx, access.System("partner").Scope(), []ident.ID{org.ID})
+	if err != nil {
+		return err
+	}
+	if p := ps[org.ID]; p == nil || !p.Status.Admitted() {
+		return fault.Conflict("", CodeNotYetActive)
+	}
+	return nil
 }
 
 // remindOfNewer fixes until when a partner that comes with a signature must

@@ -14,6 +14,9 @@ import (
 const (
 	// CodeStatusForbids says that the partner's status does not allow the act.
 	CodeStatusForbids = "PARTNER_STATUS_FORBIDS"
+	// CodeNotYetActive says that the company does not take part in the programme
+	// yet, so that its people are those who enroll it.
+	CodeNotYetActive = "COMPANY_NOT_ACTIVE"
 	// CodeExactlyOne says that one of several arguments is asked for.
 	CodeExactlyOne = "EXACTLY_ONE"
 )
@@ -56,6 +59,10 @@ func (s Status) Next(v Verb) (Status, bool) {
 	}
 	return t.to, true
 }
+
+// Admitted reports whether the partner takes part in the programme, or has: it
+// may have been suspended or closed since.
+func (s Status) Admitted() bool { return s != Applying && s != Approved }
 
 // maxReason bounds the operator's reason, in characters.
 const maxReason = 500

@@ -231,6 +231,50 @@ func TestSuspendIsRefused(t *testing.T) {
 	}
 }
 
+// A company invites its people once it takes part, and whatever becomes of it
+// later; who is no partner at all is not asked.
+func TestWhoMayInviteUsers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	invite := func(a access.Actor) error {
+		_, _, err := w.accounts.InviteUser(t.Context(), a, account.InviteUserInput{Email: "new." + a.Email})
+		return err
+	}
+	found := func(kind access.Kind, slug string) access.Actor {
+		var u *account.User
+		w.tx(func(ctx context.Context, tx *database.Tx) error {
+			o, err := w.accounts.Found(ctx, tx, access.System("test"), account.NewOrganization{Kind: kind, Name: slug, Domain: slug + ".example", Country: "IT"})
+			if err != nil {
+				return err
+			}
+			u, _, err = w.accounts.AddUser(ctx, tx, access.System("test"), o, account.NewUser{Email: "gina@" + slug + ".example", FirstName: "Gina", LastName: "Rossi",
+				Roles: []access.Role{access.GlobalAdmin}, Password: "velvet tractor lagoon 41"})
+			return err
+		})
+		return w.as(u.ID)
+	}
+	for _, kind := range []access.Kind{access.IndirectReseller, access.IndirectProvider, access.DirectBill} {
+		if err := invite(found(kind, "applies-"+strings.ToLower(strings.ReplaceAll(string(kind), "_", "-")))); problems(err) != " "+CodeNotYetActive {
+			t.Errorf("%s that applies: %v", kind, err)
+		}
+	}
+	for name, a := range map[string]access.Actor{"a customer": found(access.Customer, "buyer"), "the operator": w.chief} {
+		if err := invite(a); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p, gina := w.company("Bianchi")
+	for _, s := range Statuses {
+		if _, err := w.db.Bun().NewUpdate().Model(p).Set("status = ?", s).WherePK().Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := w.accounts.InviteUser(t.Context(), gina, account.InviteUserInput{Email: strings.ToLower(string(s)) + "@bianchi.example"})
+		if (err == nil) != (s == Active || s == Suspended || s == Closed) || err != nil && problems(err) != " "+CodeNotYetActive {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
+
 func TestTwoSuspendAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -274,7 +274,9 @@ type ProposalState string
 
 // States of a proposal that a recipient meets.
 const (
-	ProposalOpen     ProposalState = "OPEN"
+	ProposalOpen ProposalState = "OPEN"
+	// ProposalAccepted is an invitation that was accepted, or a personal link
+	// for those whose company has accepted it; for others that stays open.
 	ProposalAccepted ProposalState = "ACCEPTED"
 	ProposalDeclined ProposalState = "DECLINED"
 	ProposalExpired  ProposalState = "EXPIRED"
@@ -309,6 +311,8 @@ type Preview struct {
 	// Note is the inviting person's own text.
 	Note      string
 	ExpiresAt *time.Time
+	// DecidedAt is when it was answered; of a personal link, by the signed-in
+	// person's company.
 	DecidedAt *time.Time
 	// PartnershipID is set for the accepting side once accepted.
 	PartnershipID ident.ID

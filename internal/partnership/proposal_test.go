@@ -201,6 +201,71 @@ func TestAcceptByPersonalLink(t *testing.T) {
 	}
 }
 
+// Whoever accepted a personal link finds the partnership behind it from then
+// on, whatever becomes of the link; for others it stays what it is.
+func TestPersonalLinkTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, code := w.personal()
+	p, err := w.accept(w.bruno, code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, late := w.company("Late")
+	clerk := w.user(w.bruno.OrganizationID, "clerk@bianchi.example", access.HelpdeskAgent)
+	for _, c := range []struct {
+		name   string
+		change func() error
+		state  ProposalState
+		code   string
+	}{
+		{"live", func() error { return nil }, ProposalOpen, ""},
+		{"paused", func() error {
+			_, err := w.SetLinkPaused(t.Context(), w.gina, SetLinkPausedInput{Paused: true})
+			return err
+		}, ProposalPaused, CodeLinkPaused},
+		{"replaced", func() error { _, err := w.RotateLink(t.Context(), w.gina, RotateLinkInput{}); return err }, ProposalReplaced, "LINK_REPLACED"},
+	} {
+		if err := c.change(); err != nil {
+			t.Fatal(err)
+		}
+		before := w.rows()
+		if q, err := w.accept(w.bruno, code); err != nil || q.ID != p.ID {
+			t.Errorf("%s, the second click: %+v, %v", c.name, q, err)
+		}
+		for _, a := range []access.Actor{w.bruno, clerk} {
+			if pre, err := w.Preview(t.Context(), a, code); err != nil || pre.State != ProposalAccepted || pre.PartnershipID != p.ID || pre.MayAuthorize || pre.LacksRole ||
+				len(pre.Refusals) > 0 || pre.DecidedAt == nil || !pre.DecidedAt.Equal(p.AuthorizedAt) {
+				t.Errorf("%s: its company sees %+v, %v", c.name, pre, err)
+			}
+		}
+		for who, a := range map[string]access.Actor{"a stranger": late, "the provider": w.gina, "nobody": access.Anonymous("en", "")} {
+			if pre, err := w.Preview(t.Context(), a, code); err != nil || pre.State != c.state || pre.PartnershipID != "" || pre.DecidedAt != nil {
+				t.Errorf("%s: %s sees %+v, %v", c.name, who, pre, err)
+			}
+		}
+		w.same(before)
+		if c.code != "" {
+			_, err := w.accept(late, code)
+			wantCode(t, err, c.code)
+		}
+	}
+	if got, _ := w.personal(); got.Uses != 1 {
+		t.Errorf("%d uses", got.Uses)
+	}
+	// once that partnership is over the link leads to a new one
+	if _, err := w.db.Bun().NewUpdate().Model(p).Set("status = ?", Terminated).WherePK().Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.SetLinkPaused(t.Context(), w.gina, SetLinkPausedInput{}); err != nil {
+		t.Fatal(err)
+	}
+	_, code = w.personal()
+	if q, err := w.accept(w.bruno, code); err != nil || q.ID == p.ID {
+		t.Errorf("after the end: %+v, %v", q, err)
+	}
+}
+
 // The guards of spec sections 3 and 6 where somebody presses the button, on
 // both kinds of code; nothing is written.
 func TestAcceptGuards(t *testing.T) {
@@ -312,20 +377,17 @@ func TestTwoAcceptAtOnce(t *testing.T) {
 			for n, a := range []access.Actor{w.bruno, second, w.bruno, second} {
 				all.Go(func() {
 					p, err := w.accept(a, c)
-					switch {
-					case err == nil:
-						ids[n] = p.ID
-					case !fault.Is(err, CodeAlreadyPartnered):
+					if err != nil {
 						t.Error(err)
+						return
 					}
+					ids[n] = p.ID
 				})
 			}
 			all.Wait()
 			made := map[ident.ID]bool{}
 			for _, id := range ids {
-				if id != "" {
-					made[id] = true
-				}
+				made[id] = true
 			}
 			n, err := w.db.Read().NewSelect().Model((*Partnership)(nil)).Count(t.Context())
 			if err != nil || n != 1 || len(made) != 1 {

@@ -157,20 +157,17 @@ func (s *Service) preview(ctx context.Context, tx *database.Tx, actor access.Act
 		out.NeedsSignIn = true
 		return out, nil
 	}
-	reseller, pair, err := s.pair(ctx, tx, p.provider, actor.PartnerID)
+	pair, ours, err := s.pair(ctx, tx, p.provider, actor.PartnerID)
 	if err != nil {
 		return nil, err
 	}
-	if p.inv != nil && p.state == ProposalAccepted && reseller != nil {
-		ours, err := living(ctx, tx, p.provider.ID, reseller.ID)
-		if err != nil {
-			return nil, err
-		}
-		if ours != nil {
-			out.PartnershipID = ours.ID
+	if ours = p.madeOf(ours); ours != nil {
+		out.State, out.PartnershipID = ProposalAccepted, ours.ID
+		if p.link != nil {
+			out.DecidedAt = &ours.AuthorizedAt
 		}
 	}
-	if p.state != ProposalOpen {
+	if out.State != ProposalOpen {
 		return out, nil
 	}
 	out.Refusals = MayJoin(*pair, tx.Now)
@@ -179,10 +176,22 @@ func (s *Service) preview(ctx context.Context, tx *database.Tx, actor access.Act
 	return out, nil
 }
 
-func (s *Service) pair(ctx context.Context, tx *database.Tx, provider *partner.Partner, reseller ident.ID) (*partner.Partner, *Pair, error) {
+// madeOf is the living partnership of the pair if it came of this proposal, so
+// that answering it once more is a second click. A personal link is followed
+// by many and may have been replaced since: what no invitation made came of it.
+func (p *proposal) madeOf(ours *Partnership) *Partnership {
+	if ours == nil || p.inv != nil && p.state != ProposalAccepted || p.link != nil && ours.InvitationID != "" {
+		return nil
+	}
+	return ours
+}
+
+// pair reads what the rule of joining looks at, and the pair's living
+// partnership, nil where there is none.
+func (s *Service) pair(ctx context.Context, tx *database.Tx, provider *partner.Partner, reseller ident.ID) (*Pair, *Partnership, error) {
 	pair := &Pair{Provider: provider}
 	if reseller == "" {
-		return nil, pair, nil
+		return pair, nil, nil
 	}
 	ps, err := s.partners.Load(ctx, tx, reseller)
 	if err != nil {
@@ -194,7 +203,7 @@ func (s *Service) pair(ctx context.Context, tx *database.Tx, provider *partner.P
 	}
 	ours, err := living(ctx, tx, provider.ID, reseller)
 	pair.Partnered = ours != nil
-	return pair.Reseller, pair, err
+	return pair, ours, err
 }
 
 // closedCodes say why a proposal can no longer be answered.
@@ -275,10 +284,12 @@ func (s *Service) Accept(ctx context.Context, actor access.Actor, in AcceptInput
 		if err != nil {
 			return err
 		}
-		if p.state == ProposalAccepted && actor.PartnerID != "" {
-			if out, err = living(ctx, tx, p.provider.ID, actor.PartnerID); err != nil || out != nil {
-				return err // the second click
-			}
+		pair, ours, err := s.pair(ctx, tx, p.provider, actor.PartnerID)
+		if err != nil {
+			return err
+		}
+		if out = p.madeOf(ours); out != nil {
+			return nil // the second click
 		}
 		if p.state == ProposalPaused {
 			if err := refused(path, MayAsk(p.provider, tx.Now)); err != nil {
@@ -288,7 +299,7 @@ func (s *Service) Accept(ctx context.Context, actor access.Actor, in AcceptInput
 		if p.state != ProposalOpen {
 			return p.closed(path)
 		}
-		if out, err = s.join(ctx, tx, actor, p, path); err != nil {
+		if out, err = s.join(ctx, tx, actor, p, pair, path); err != nil {
 			return err
 		}
 		return outbox.Remember(ctx, tx, actor, "authorizeProvider", key, map[string]string{"partnership": string(out.ID)})
@@ -299,17 +310,14 @@ func (s *Service) Accept(ctx context.Context, actor access.Actor, in AcceptInput
 	return out, nil
 }
 
-func (s *Service) join(ctx context.Context, tx *database.Tx, actor access.Actor, p *proposal, path string) (*Partnership, error) {
-	reseller, pair, err := s.pair(ctx, tx, p.provider, actor.PartnerID)
-	if err != nil {
-		return nil, err
-	}
+func (s *Service) join(ctx context.Context, tx *database.Tx, actor access.Actor, p *proposal, pair *Pair, path string) (*Partnership, error) {
 	if err := refused(path, MayJoin(*pair, tx.Now)); err != nil {
 		return nil, err
 	}
 	if err := actor.Require(access.PermProviderAuthorize); err != nil {
 		return nil, err
 	}
+	reseller := pair.Reseller
 	ps := &Partnership{
 		ID: ident.New(ident.Partnership), ProviderID: p.provider.ID, ResellerID: reseller.ID,
 		ProviderNameFolded: p.provider.LegalNameFolded, ResellerNameFolded: reseller.LegalNameFolded, Region: reseller.Region, Status: Active,
@@ -322,7 +330,14 @@ func (s *Service) join(ctx context.Context, tx *database.Tx, actor access.Actor,
 	if err != nil {
 		return nil, err
 	}
-	if !made {
+	if !made { // somebody of the company was faster
+		ours, err := living(ctx, tx, p.provider.ID, reseller.ID)
+		if err != nil {
+			return nil, err
+		}
+		if ours = p.madeOf(ours); ours != nil {
+			return ours, nil
+		}
 		return nil, fault.Conflict(path, CodeAlreadyPartnered)
 	}
 	if p.inv != nil {
@@ -370,13 +385,13 @@ func (s *Service) Decline(ctx context.Context, actor access.Actor, in DeclineInp
 			return err
 		}
 		out = p.inv
-		reseller, _, err := s.pair(ctx, tx, p.provider, actor.PartnerID)
+		pair, _, err := s.pair(ctx, tx, p.provider, actor.PartnerID)
 		if err != nil {
 			return err
 		}
 		company := ""
-		if reseller != nil {
-			company = reseller.LegalName
+		if pair.Reseller != nil {
+			company = pair.Reseller.LegalName
 		}
 		if err := s.tellInviter(ctx, tx, p, "partnership_declined", company); err != nil {
 			return err

@@ -311,7 +311,7 @@ func (p *past) withdraw(domain string) {
 // move asks for a new address of a partner that is verified already.
 func (p *past) move(domain, line1, city, postcode string) {
 	p.as("global.admin@"+domain, func(a access.Actor) error {
-		_, err := p.d.Enrollments.RequestChange(p.ctx, a, enrollment.ChangeInput{Legal: &enrollment.LegalInput{
+		_, _, err := p.d.Enrollments.RequestChange(p.ctx, a, enrollment.ChangeInput{Legal: &enrollment.LegalInput{
 			Address: &enrollment.AddressInput{Line1: &line1, City: &city, PostalCode: &postcode}}})
 		return err
 	})

@@ -157,6 +157,53 @@ func TestBadForms(t *testing.T) {
 	b.get("//evil.example/%2e%2e").lacks("evil.example")
 }
 
+// Doors of pages that are mounted here have their own pages and methods; where
+// they have none, the answer is this door's, with its headers.
+func TestMountedDoors(t *testing.T) {
+	t.Parallel()
+	inner := http.NewServeMux()
+	inner.HandleFunc("GET /mailbox/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("the list"))
+	})
+	inner.HandleFunc("GET /mailbox/own", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte("a page of its own"))
+	})
+	door := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'none'")
+		w.Header().Set("X-Door", "inner")
+		inner.ServeHTTP(w, r)
+	})
+	w := newWorld(t, func(d *Deps) { d.Dev, d.Mailbox, d.GraphiQL = true, door, door })
+	b := w.browser()
+	if r := b.get("/mailbox/").is(200).has("the list"); r.Header.Get("X-Door") != "inner" {
+		t.Error("the door's own headers are gone")
+	}
+	b.get("/mailbox/own").is(404).has("a page of its own")
+	for _, accept := range []string{"text/html", "application/json"} {
+		b.header.Set("Accept", accept)
+		no, nowhere := b.do("PUT", "/mailbox/", "", "").is(405), b.get("/graphiql/nowhere").is(404)
+		if no.Header.Get("Allow") != "GET, HEAD" || nowhere.Header.Values("Allow") != nil {
+			t.Errorf("Allow %q and %q", no.Header.Get("Allow"), nowhere.Header.Get("Allow"))
+		}
+		for _, r := range []*reply{no, nowhere} {
+			if r.Header.Get("X-Door") != "" || !strings.Contains(r.Header.Get("Content-Security-Policy"), "form-action 'self'") || r.Header.Get("X-Request-Id") == "" {
+				t.Errorf("headers: %v", r.Header)
+			}
+		}
+		if accept == "text/html" {
+			no.has("cannot be used like that", "Reference")
+			nowhere.has("This page does not exist")
+			soundPage(t, "405", "en", no)
+		} else {
+			no.code(codeMethod)
+			nowhere.code(codeNoRoute)
+		}
+	}
+}
+
 // TestPagesAreSound parses every page in both languages and checks what a
 // screen reader and a strict CSP need.
 func TestPagesAreSound(t *testing.T) {

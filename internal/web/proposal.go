@@ -23,8 +23,9 @@ type proposalData struct {
 	// Company, Country and Region are the provider's card in words.
 	Company, Country, Region string
 	NoteBy                   string
-	// StateTitle and StateText tell of a code that is not open any more.
-	StateTitle, StateText string
+	// StateTitle and StateText tell of a code that is not open any more, and
+	// StateNext where to find what came of it.
+	StateTitle, StateText, StateNext string
 	// Account and the rest say who is signed in.
 	Account, AccountOrganization, Email string
 	SignIn                              *form
@@ -134,6 +135,9 @@ func (d *proposalData) describe(locale string) {
 	d.StateTitle, d.StateText = text(locale, key, "date", date), text(locale, key+".text")
 	if d.Proposal.State == partnership.ProposalUnknown {
 		d.StateText = text(locale, "link.unknown")
+	}
+	if d.Proposal.PartnershipID != "" {
+		d.StateNext = text(locale, key+".next", "company", d.Company)
 	}
 }
 

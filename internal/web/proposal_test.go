@@ -56,7 +56,7 @@ func TestAuthorize(t *testing.T) {
 	// The second click, and the same link later.
 	b.post("/l/partnership/authorize", "code", code, "key", key, "confirmed", "yes").is(303).to(done)
 	b.post("/l/partnership/authorize", "code", code, "key", "another", "confirmed", "yes").is(303).to(done)
-	b.post("/l/partnership/preview", "code", code).is(200).has("This request was accepted on ", moment("en", w.db.Now())[:10]).lacks(`role="alert"`)
+	b.post("/l/partnership/preview", "code", code).is(200).has("This request was accepted on ", moment("en", w.db.Now())[:10], "is on your list of indirect providers").lacks(`role="alert"`)
 	b.post("/l/partnership/decline", "code", code).is(200).has("This request was accepted on ").lacks(`role="alert"`)
 	if n := w.counts()["partnership"]; n != 1 {
 		t.Errorf("%d partnerships", n)
@@ -206,11 +206,16 @@ func TestPersonalLink(t *testing.T) {
 	if _, err := w.joined.SetLinkPaused(t.Context(), w.provider, partnership.SetLinkPausedInput{}); err != nil {
 		t.Fatal(err)
 	}
-	b.post("/l/partnership/authorize", "code", code, "confirmed", "yes").is(303)
+	done := b.post("/l/partnership/authorize", "code", code, "confirmed", "yes").is(303).Header.Get("Location")
+	// The second click, and the link followed once more, also when it has been replaced.
+	b.post("/l/partnership/authorize", "code", code, "confirmed", "yes").is(303).to(done)
 	if _, err := w.joined.RotateLink(t.Context(), w.provider, partnership.RotateLinkInput{}); err != nil {
 		t.Fatal(err)
 	}
-	b.post("/l/partnership/preview", "code", code).has("A newer link replaced this one")
+	b.post("/l/partnership/authorize", "code", code, "confirmed", "yes").is(303).to(done)
+	b.post("/l/partnership/preview", "code", code).is(200).has("This request was accepted on ", "Northwind Distribution is on your list of indirect providers", "Go to the start page").
+		lacks(`role="alert"`, "Authorize indirect provider")
+	w.browser().post("/l/partnership/preview", "code", code).has("A newer link replaced this one").lacks("on your list")
 }
 
 func TestItalianProposal(t *testing.T) {

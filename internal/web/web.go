@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -239,12 +240,12 @@ func (s *server) routes() {
 		s.mount("/graphql", s.GraphQL)
 	}
 	if s.GraphiQL != nil {
-		s.mount("/graphiql", s.GraphiQL)
-		s.mount("/graphiql/", s.GraphiQL)
+		s.mount("/graphiql", s.ours(s.GraphiQL))
+		s.mount("/graphiql/", s.ours(s.GraphiQL))
 	}
 	if s.Mailbox != nil {
-		s.mount("/mailbox", s.Mailbox)
-		s.mount("/mailbox/", s.Mailbox)
+		s.mount("/mailbox", s.ours(s.Mailbox))
+		s.mount("/mailbox/", s.ours(s.Mailbox))
 	}
 	for pattern, h := range s.DevRoutes {
 		s.mount(pattern, h)
@@ -313,6 +314,52 @@ func (s *server) mount(pattern string, h http.Handler) {
 		h.ServeHTTP(w, r)
 	})
 }
+
+// ours answers in this door's own way where a mounted door of pages has no
+// page or no method: as a page or as JSON, as the caller reads.
+func (s *server) ours(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		before := w.Header().Clone()
+		held := &plain{ResponseWriter: w}
+		h.ServeHTTP(held, r)
+		if held.status == 0 {
+			return
+		}
+		after := w.Header()
+		allow := after.Values("Allow")
+		clear(after)
+		maps.Copy(after, before)
+		if held.status == http.StatusMethodNotAllowed {
+			after["Allow"] = allow
+			s.fail(w, r, errMethod)
+			return
+		}
+		s.fail(w, r, errNoRoute)
+	})
+}
+
+// plain keeps back a 404 or 405 in plain text, as net/http writes them.
+type plain struct {
+	http.ResponseWriter
+	status int
+}
+
+func (p *plain) WriteHeader(status int) {
+	if (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) && strings.HasPrefix(p.Header().Get("Content-Type"), "text/plain") {
+		p.status = status
+		return
+	}
+	p.ResponseWriter.WriteHeader(status)
+}
+
+func (p *plain) Write(b []byte) (int, error) {
+	if p.status != 0 {
+		return len(b), nil
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+func (p *plain) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // dispatch serves a route of the table, or the door's own 404 and 405.
 func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
