@@ -130,7 +130,9 @@ func cases() []deskCase {
 
 // BenchmarkDesk reads a page of 10 of the desk among 1,000 lines and among
 // 1,000,000 in turn, by the filters and orders that people use, and prints the
-// ratio of the medians. Filling the larger one takes minutes. Run it on each
+// ratio of the medians. Filling the larger one takes minutes. A search that
+// matches a thousand times as many lines, in another order than by name, has no
+// goal: no index has both, so it reads on until a page is full. Run it on each
 // engine:
 //
 //	go test -run '^$' -bench Desk -benchtime 200x -timeout 30m ./internal/desk
@@ -166,7 +168,7 @@ func BenchmarkDesk(b *testing.B) {
 					b.Fatal(len(p.Edges), err)
 				}
 			})
-			if b.N >= 100 && ratio > goal {
+			if b.N >= 100 && ratio > goal && (c.filter.Search == nil || c.order != nil && c.order.Field == ByName) {
 				b.Errorf("a page among %d costs %.2f times one among %d, more than %.1f", many, ratio, few, goal)
 			}
 		})
