@@ -463,6 +463,44 @@ enum Capability {
   AGREEMENT_SIGN
   "Publish versions of the partner agreement."
   AGREEMENT_PUBLISH
+  "Read the own customers; for a customer, the own record and its partners."
+  CUSTOMER_READ
+  "Add customers."
+  CUSTOMER_ADD
+  "Invite existing customers."
+  CUSTOMER_INVITE
+  "Change a customer's record."
+  CUSTOMER_EDIT
+  "Remove the relationship with a customer."
+  CUSTOMER_REMOVE
+  "Answer the invitations of partners for the own organization, and accept the customer agreement."
+  CUSTOMER_ACCEPT
+  "Attest that a customer accepted the customer agreement."
+  CUSTOMER_AGREEMENT_ATTEST
+  "Read grants of delegated administration."
+  GRANT_READ
+  "Withdraw grants of delegated administration."
+  GRANT_WITHDRAW
+  "Renew grants of delegated administration."
+  GRANT_RENEW
+  "Read the catalogue."
+  CATALOG_READ
+  "Import the catalogue and retire offers."
+  CATALOG_MANAGE
+  "Read orders."
+  ORDER_READ
+  "Make, submit and cancel orders."
+  ORDER_SUBMIT
+  "Read subscriptions."
+  SUBSCRIPTION_READ
+  "Change, suspend, reactivate and cancel subscriptions."
+  SUBSCRIPTION_MANAGE
+  "Associate a reseller with a subscription."
+  SUBSCRIPTION_ASSOCIATE
+  "Designate the support contact of a subscription."
+  SUBSCRIPTION_DESIGNATE
+  "Read the channel's tree with its counts."
+  TREE_READ
 }
 
 "The signed-in person. Everything here is read afresh for every request, so a revocation takes effect at the next one."

@@ -38,6 +38,20 @@ const (
 	Question     = "qst"
 	Agreement    = "agr"
 	Signature    = "sig"
+
+	Customer          = "cus"
+	Relationship      = "rel"
+	CustomerAgreement = "cag"
+	Grant             = "grt"
+
+	Offer         = "off"
+	CatalogImport = "cim"
+
+	ProductSubscription = "sub"
+	SubscriptionEvent   = "sev"
+
+	Order     = "ord"
+	OrderLine = "oli"
 )
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
