@@ -94,7 +94,19 @@ type Line struct {
 	Number int
 	cells  []string
 	at     map[string]int // the place of a column
+	under  string
 	f      *Findings
+}
+
+// NewLine makes a line of cells that do not come from a CSV file, whose
+// problems name their columns behind under.
+func NewLine(number int, cells map[string]string, under string, f *Findings) *Line {
+	l := &Line{Number: number, at: map[string]int{}, under: under, f: f}
+	for column, cell := range cells {
+		l.at[column] = len(l.cells)
+		l.cells = append(l.cells, cell)
+	}
+	return l
 }
 
 // Raw is a cell as it stands, "" for a column that is not there.
@@ -106,7 +118,9 @@ func (l *Line) Raw(column string) string {
 }
 
 // Bad notes what is wrong with a cell.
-func (l *Line) Bad(column, code string, params ...string) { l.f.Add(l.Number, column, code, params...) }
+func (l *Line) Bad(column, code string, params ...string) {
+	l.f.Add(l.Number, l.under+column, code, params...)
+}
 
 // Text is a cell as one line of plain text.
 func (l *Line) Text(column string, limit int) string {
