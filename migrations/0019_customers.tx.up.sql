@@ -10,6 +10,7 @@ CREATE TABLE customer (
   registration_id_folded {{.Text}} NOT NULL DEFAULT '',
   address {{.JSON}} NOT NULL,
   billing_email text NOT NULL DEFAULT '',
+  phone text NOT NULL DEFAULT '',
   locale text NOT NULL,
   azure_type {{.Bool}} NOT NULL DEFAULT {{.False}},
   status text NOT NULL,
@@ -108,3 +109,5 @@ CREATE TABLE customer_invitation (
   auto_extend_days integer NOT NULL DEFAULT 0,
   customer_id {{.Text}} NOT NULL DEFAULT ''
 );
+--bun:split
+CREATE INDEX partner_registrable_domain ON partner (registrable_domain);

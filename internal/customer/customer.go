@@ -10,11 +10,13 @@ package customer
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/region"
@@ -45,6 +47,7 @@ type Customer struct {
 	// Address is empty for a customer that has told none yet.
 	Address      partner.Address `bun:"address,type:jsonb"`
 	BillingEmail string          `bun:"billing_email"`
+	Phone        string          `bun:"phone"`
 	// Locale is the language of mails to it: en or it.
 	Locale string `bun:"locale"`
 	// AzureType says that its partners may own its tenant's resources.
@@ -62,10 +65,28 @@ type Customer struct {
 	// stands, and whom it came with.
 	OwnKind       Kind     `bun:"own_kind,scanonly"`
 	CounterpartID ident.ID `bun:"own_counterpart_id,scanonly"`
+	// SinceAt is, in a list, since when: as a partner's customer, otherwise at
+	// all.
+	SinceAt time.Time `bun:"since_at,scanonly"`
 }
 
 // HasAgreement reports whether the customer agreement is there.
 func (c *Customer) HasAgreement() bool { return c.AgreedAt != nil }
+
+// facts are by what the customer is compared with partners. The domain of a
+// tenant that we named tells nothing about who it belongs to.
+func (c *Customer) facts(suffix string) partner.Facts {
+	f := partner.Facts{Country: c.Country, NameFolded: c.NameFolded, RegistrationIDFolded: c.RegistrationIDFolded, Domain: c.Domain}
+	f.RegistrableDomain = registrable(c.Domain, suffix)
+	return f
+}
+
+func registrable(domain, suffix string) string {
+	if domain == "" || strings.HasSuffix(domain, "."+suffix) {
+		return ""
+	}
+	return address.Registrable(domain)
+}
 
 // Kind is what a partner is to a customer.
 type Kind string

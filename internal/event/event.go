@@ -35,10 +35,11 @@ const (
 	PartnerChanged     Kind = "PARTNER_CHANGED"
 	EnrollmentChanged  Kind = "ENROLLMENT_CHANGED"
 	OperationChanged   Kind = "OPERATION_CHANGED"
+	CustomerChanged    Kind = "CUSTOMER_CHANGED"
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, OperationChanged}
+var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, OperationChanged, CustomerChanged}
 
 // Topic is rung after commits that wrote an event.
 const Topic = "event"

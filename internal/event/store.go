@@ -42,6 +42,27 @@ func RecordFor(ctx context.Context, tx *database.Tx, k Kind, subject, organizati
 	return nil
 }
 
+// RecordAll is RecordFor for a record that concerns any number of
+// organizations: one row for every two of them.
+func RecordAll(ctx context.Context, tx *database.Tx, k Kind, subject ident.ID, organizations ...ident.ID) error {
+	var rows []*Event
+	for pair := range slices.Chunk(organizations, 2) {
+		e := &Event{Kind: k, SubjectID: subject, OrganizationID: pair[0]}
+		if len(pair) == 2 {
+			e.OtherOrganizationID = pair[1]
+		}
+		rows = append(rows, e)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if _, err := tx.NewInsert().Model(&rows).ExcludeColumn("number").Exec(ctx); err != nil {
+		return fmt.Errorf("recording an event: %w", err)
+	}
+	tx.Notify(Topic)
+	return nil
+}
+
 type counter struct {
 	bun.BaseModel `bun:"table:event_counter"`
 	Last          int64 `bun:"last"`

@@ -243,6 +243,14 @@ type Connection[T any] struct {
 	Edges    []*Edge[T]
 	PageInfo *Info
 	count    func(context.Context) (int, error)
+	exact    bool
+}
+
+// Exactly has the whole list counted by a maintained counter, which needs no
+// cap.
+func (c *Connection[T]) Exactly(count func(context.Context) (int, error)) *Connection[T] {
+	c.count, c.exact = count, true
+	return c
 }
 
 // Nodes are the page's rows without their cursors.
@@ -259,6 +267,9 @@ func (c *Connection[T]) TotalCount(ctx context.Context) (*Count, error) {
 	n, err := c.count(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if c.exact {
+		return &Count{Value: n, Precision: Exact}, nil
 	}
 	v := Capped(n)
 	return &v, nil
