@@ -244,6 +244,7 @@ func (s *Service) SetUp(ctx context.Context, in SetUpInput) error {
 // SignIn opens a session. Errors: SIGN_IN_FAILED, the same for a wrong
 // password, an unknown address, an invited and a disabled user, after the
 // same work; RATE_LIMITED by D5 or where too many passwords are being hashed.
+// A temporary password opens no session: the answer is a *ChangeRequired.
 func (s *Service) SignIn(ctx context.Context, in SignInInput) (secret.String, *Session, *User, error) {
 	refused := &fault.Error{Kind: fault.KindUnauthenticated, Code: CodeSignInFailed, Problems: []fault.Problem{{Path: []string{"input"}, Code: CodeSignInFailed}}}
 	c := claim{email: foldEmail(in.Email), network: throttleNetwork(in.IP), prefix: networkPrefix(in.IP)}
@@ -253,6 +254,16 @@ func (s *Service) SignIn(ctx context.Context, in SignInInput) (secret.String, *S
 	}
 	if who == nil {
 		return "", nil, nil, s.refuse(ctx, access.Anonymous(in.Locale, c.prefix), c, "user.sign_in", refused)
+	}
+	if who.ExpiresAt != nil {
+		next, err := s.demandPassword(ctx, c, who)
+		if err == nil && next == "" {
+			err = refused
+		}
+		if err == nil {
+			err = &ChangeRequired{Next: next}
+		}
+		return "", nil, nil, err
 	}
 	token := secret.NewToken(sessionPrefix)
 	var session *Session
@@ -476,7 +487,7 @@ func (s *Service) prove(ctx context.Context, c *claim, password secret.String) (
 		return nil, "", fmt.Errorf("finding a login: %w", err)
 	}
 	stored := l.PasswordHash
-	if l.Status != Active {
+	if l.Status != Active || l.ExpiresAt != nil && !s.db.Now().Before(*l.ExpiresAt) {
 		stored = ""
 	}
 	ok, stale, err := s.hasher.verify(ctx, password.Reveal(), stored)

@@ -21,6 +21,9 @@ type credential struct {
 	UserID        ident.ID  `bun:"user_id,pk"`
 	PasswordHash  string    `bun:"password_hash"`
 	ChangedAt     time.Time `bun:"changed_at"`
+	// ExpiresAt is until when a temporary password lets its owner choose
+	// another one; nil for a password that its owner chose.
+	ExpiresAt *time.Time `bun:"expires_at"`
 }
 
 // capability is one mailed link at rest: the hash of its token, what it is
@@ -337,13 +340,15 @@ type login struct {
 	Status         UserStatus
 	Kind           access.Kind
 	PasswordHash   string
+	// ExpiresAt is set for a temporary password.
+	ExpiresAt *time.Time
 }
 
 func findLogin(ctx context.Context, idb bun.IDB, folded string) (login, error) {
 	var l login
 	err := idb.NewSelect().TableExpr("user_account AS u").Join("JOIN organization AS o ON o.id = u.organization_id").
 		Join("LEFT JOIN credential AS c ON c.user_id = u.id").
-		ColumnExpr("u.id, u.organization_id, u.status, o.kind, coalesce(c.password_hash, '') AS password_hash").
+		ColumnExpr("u.id, u.organization_id, u.status, o.kind, coalesce(c.password_hash, '') AS password_hash, c.expires_at").
 		Where("u.email_folded = ?", folded).Scan(ctx, &l)
 	if database.IsNoRows(err) {
 		return login{}, nil
@@ -361,12 +366,25 @@ func passwordHash(ctx context.Context, idb bun.IDB, user ident.ID) (string, erro
 }
 
 func setPassword(ctx context.Context, tx *database.Tx, user ident.ID, hash string) error {
-	_, err := tx.NewInsert().Model(&credential{UserID: user, PasswordHash: hash, ChangedAt: tx.Now}).
-		On("CONFLICT (user_id) DO UPDATE").Set("password_hash = EXCLUDED.password_hash").Set("changed_at = EXCLUDED.changed_at").Exec(ctx)
+	return setTemporary(ctx, tx, user, hash, nil)
+}
+
+// setTemporary writes a password that ends at a moment, or with nil one that
+// lasts.
+func setTemporary(ctx context.Context, tx *database.Tx, user ident.ID, hash string, until *time.Time) error {
+	_, err := tx.NewInsert().Model(&credential{UserID: user, PasswordHash: hash, ChangedAt: tx.Now, ExpiresAt: until}).
+		On("CONFLICT (user_id) DO UPDATE").Set("password_hash = EXCLUDED.password_hash").Set("changed_at = EXCLUDED.changed_at").
+		Set("expires_at = EXCLUDED.expires_at").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("writing a password: %w", err)
 	}
 	return nil
+}
+
+// shorten lets a temporary password end earlier.
+func shorten(ctx context.Context, tx *database.Tx, user ident.ID, until time.Time) error {
+	_, err := tx.NewUpdate().Model((*credential)(nil)).Set("expires_at = ?", until).Where("user_id = ? AND expires_at > ?", user, until).Exec(ctx)
+	return err
 }
 
 // rehash replaces a hash with one of today's parameters; the password and its

@@ -36,10 +36,11 @@ const (
 	EnrollmentChanged  Kind = "ENROLLMENT_CHANGED"
 	OperationChanged   Kind = "OPERATION_CHANGED"
 	CustomerChanged    Kind = "CUSTOMER_CHANGED"
+	OrderChanged       Kind = "ORDER_CHANGED"
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, OperationChanged, CustomerChanged}
+var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, OperationChanged, CustomerChanged, OrderChanged}
 
 // Topic is rung after commits that wrote an event.
 const Topic = "event"
