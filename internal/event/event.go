@@ -28,19 +28,20 @@ type Kind string
 // its beginning, and that the events after the reader's cursor are no longer
 // kept.
 const (
-	StreamStarted      Kind = "STREAM_STARTED"
-	StreamReset        Kind = "STREAM_RESET"
-	PartnershipChanged Kind = "PARTNERSHIP_CHANGED"
-	InvitationChanged  Kind = "INVITATION_CHANGED"
-	PartnerChanged     Kind = "PARTNER_CHANGED"
-	EnrollmentChanged  Kind = "ENROLLMENT_CHANGED"
-	OperationChanged   Kind = "OPERATION_CHANGED"
-	CustomerChanged    Kind = "CUSTOMER_CHANGED"
-	OrderChanged       Kind = "ORDER_CHANGED"
+	StreamStarted       Kind = "STREAM_STARTED"
+	StreamReset         Kind = "STREAM_RESET"
+	PartnershipChanged  Kind = "PARTNERSHIP_CHANGED"
+	InvitationChanged   Kind = "INVITATION_CHANGED"
+	PartnerChanged      Kind = "PARTNER_CHANGED"
+	EnrollmentChanged   Kind = "ENROLLMENT_CHANGED"
+	OperationChanged    Kind = "OPERATION_CHANGED"
+	CustomerChanged     Kind = "CUSTOMER_CHANGED"
+	SubscriptionChanged Kind = "SUBSCRIPTION_CHANGED"
+	OrderChanged        Kind = "ORDER_CHANGED"
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, OperationChanged, CustomerChanged, OrderChanged}
+var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, OperationChanged, CustomerChanged, SubscriptionChanged, OrderChanged}
 
 // Topic is rung after commits that wrote an event.
 const Topic = "event"

@@ -11,7 +11,6 @@
 package subscription
 
 import (
-	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -37,18 +36,6 @@ const (
 
 // Statuses lists all states in the order of a life.
 var Statuses = []Status{Pending, Active, Suspended, Expired, Disabled, Cancelled}
-
-// moves are the states that may follow a state.
-var moves = map[Status][]Status{
-	Pending:   {Active, Cancelled},
-	Active:    {Active, Suspended, Expired, Cancelled},
-	Suspended: {Active, Disabled, Cancelled},
-	Expired:   {Active, Disabled},
-	Disabled:  {Active, Cancelled},
-}
-
-// May reports whether a state may follow this one.
-func (s Status) May(next Status) bool { return slices.Contains(moves[s], next) }
 
 // Lives reports whether a subscription of the state counts: it was activated
 // and is not over.
@@ -84,6 +71,8 @@ type Subscription struct {
 	ResellerID  ident.ID `bun:"reseller_id"`
 	OrderLineID ident.ID `bun:"order_line_id"`
 	OfferID     ident.ID `bun:"offer_id"`
+	// Country is the customer's, by which a renewal is priced.
+	Country string `bun:"country"`
 	// OfferName is what the offer was called when it was bought.
 	OfferName string `bun:"offer_name"`
 	// FriendlyName is what the seller calls it, "" for as the offer.
@@ -179,14 +168,16 @@ type Event struct {
 	Currency  string `bun:"currency"`
 }
 
-// New is what an order buys for a customer.
-type New struct {
+// Purchase is what an order line buys for a customer.
+type Purchase struct {
 	CustomerID     ident.ID
 	OrganizationID ident.ID
 	SellerID       ident.ID
 	// ResellerID is through whom it is sold, "" for nobody.
-	ResellerID   ident.ID
-	OrderLineID  ident.ID
+	ResellerID  ident.ID
+	OrderLineID ident.ID
+	// Country is the customer's.
+	Country      string
 	OfferID      ident.ID
 	OfferName    string
 	FriendlyName string
