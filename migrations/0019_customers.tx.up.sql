@@ -98,7 +98,7 @@ CREATE INDEX customer_grant_relationship ON customer_grant (relationship_id, sta
 --bun:split
 CREATE INDEX customer_grant_ends ON customer_grant (ends_at, id);
 --bun:split
-CREATE INDEX customer_grant_next_action ON customer_grant (next_action_at) WHERE next_action_at IS NOT NULL;
+CREATE INDEX customer_grant_next_action ON customer_grant (next_action_at, id) WHERE next_action_at IS NOT NULL;
 --bun:split
 CREATE TABLE customer_invitation (
   invitation_id {{.Text}} PRIMARY KEY REFERENCES invitation (id),

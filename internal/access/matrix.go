@@ -42,6 +42,7 @@ const (
 	PermCustomerInvite          Permission = "customer.invite"
 	PermCustomerEdit            Permission = "customer.edit"
 	PermCustomerRemove          Permission = "customer.remove"
+	PermCustomerSuspend         Permission = "customer.suspend"
 	PermCustomerAccept          Permission = "customer.accept"
 	PermCustomerAgreementAttest Permission = "customer_agreement.attest"
 	PermGrantRead               Permission = "grant.read"
@@ -65,7 +66,7 @@ var Permissions = []Permission{
 	PermAdminAccessWithdraw, PermPartnershipEnd, PermTerminationDecide, PermInvitationRead,
 	PermOperationRead, PermOperationManage, PermMailRead, PermMailManage, PermAuditRead,
 	PermCalendarManage, PermFileUpload, PermRegisterManage, PermEnrollmentRead, PermEnrollmentApply, PermEnrollmentReview, PermLegalProfileEdit, PermSupportProfileEdit, PermPartnerSuspend, PermPartnerStatusRead, PermAgreementRead, PermAgreementSign, PermAgreementPublish,
-	PermCustomerRead, PermCustomerAdd, PermCustomerInvite, PermCustomerEdit, PermCustomerRemove, PermCustomerAccept, PermCustomerAgreementAttest,
+	PermCustomerRead, PermCustomerAdd, PermCustomerInvite, PermCustomerEdit, PermCustomerRemove, PermCustomerSuspend, PermCustomerAccept, PermCustomerAgreementAttest,
 	PermGrantRead, PermGrantWithdraw, PermGrantRenew, PermCatalogRead, PermCatalogManage, PermOrderRead, PermOrderSubmit,
 	PermSubscriptionRead, PermSubscriptionManage, PermSubscriptionAssociate, PermSubscriptionDesignate, PermTreeRead,
 }
@@ -167,10 +168,14 @@ var matrix = map[Permission][]grant{
 		{customers, []Role{GlobalAdmin, UserAdmin, BillingAdmin}},
 		{operator, []Role{OperatorAdmin, Reviewer}},
 	},
-	PermCustomerAdd:             {{sellers, []Role{GlobalAdmin, AdminAgent, SalesAgent}}},
-	PermCustomerInvite:          {{partners, []Role{GlobalAdmin, AdminAgent, SalesAgent}}},
-	PermCustomerEdit:            {{partners, []Role{GlobalAdmin, AdminAgent, SalesAgent, HelpdeskAgent}}},
+	PermCustomerAdd:    {{sellers, []Role{GlobalAdmin, AdminAgent, SalesAgent}}},
+	PermCustomerInvite: {{partners, []Role{GlobalAdmin, AdminAgent, SalesAgent}}},
+	PermCustomerEdit: {
+		{partners, []Role{GlobalAdmin, AdminAgent, SalesAgent, HelpdeskAgent}},
+		{customers, []Role{GlobalAdmin}},
+	},
 	PermCustomerRemove:          {{partners, []Role{GlobalAdmin, AdminAgent}}},
+	PermCustomerSuspend:         {{operator, []Role{OperatorAdmin}}},
 	PermCustomerAccept:          {{customers, []Role{GlobalAdmin}}},
 	PermCustomerAgreementAttest: {{sellers, []Role{AdminAgent, SalesAgent}}},
 	PermGrantRead: {

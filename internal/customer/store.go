@@ -367,11 +367,19 @@ func lockGrantsOf(ctx context.Context, tx *database.Tx, relationship ident.ID) (
 	return rows, err
 }
 
-func overdue(ctx context.Context, tx *database.Tx, before time.Time, limit int) ([]ident.ID, error) {
-	var ids []ident.ID
-	err := tx.NewSelect().Model((*Grant)(nil)).Column("id").Where("next_action_at IS NOT NULL AND next_action_at < ?", before).
-		OrderExpr("next_action_at").Limit(int64(limit)).Scan(ctx, &ids)
-	return ids, err
+// grantPlace is where a batch of due grants ended.
+type grantPlace struct {
+	at time.Time
+	id ident.ID
+}
+
+// dueGrants reads the grants after a place whose next step falls due before a
+// moment, in order.
+func dueGrants(ctx context.Context, tx *database.Tx, after grantPlace, before time.Time, limit int) ([]*Grant, error) {
+	var rows []*Grant
+	err := tx.NewSelect().Model(&rows).Where("next_action_at IS NOT NULL AND next_action_at < ?", before).
+		Where("(next_action_at, id) > (?, ?)", after.at, after.id).OrderExpr("next_action_at, id").Limit(int64(limit)).Scan(ctx)
+	return rows, err
 }
 
 // Counts are what the tree's counters of customers must come to: the
