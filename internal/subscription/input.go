@@ -10,7 +10,7 @@ import (
 
 // Codes of the verbs on subscriptions, each with a sentence in internal/fault.
 const (
-	CodeState         = "SUBSCRIPTION_STATE"
+	CodeStatusForbids = "SUBSCRIPTION_STATE"
 	CodeNotMore       = "QUANTITY_NOT_HIGHER"
 	CodeNotFewer      = "QUANTITY_NOT_LOWER"
 	CodeWindowClosed  = "WINDOW_CLOSED"

@@ -54,7 +54,7 @@ func (s *Subscription) may(v Verb) error {
 	if s.Status.May(v) {
 		return nil
 	}
-	return fault.Conflict("subscriptionId", CodeState, "status", string(s.Status))
+	return fault.Conflict("subscriptionId", CodeStatusForbids, "status", string(s.Status))
 }
 
 // DayOf is the day of a moment: its midnight in UTC.

@@ -170,13 +170,13 @@ type Event struct {
 
 // Purchase is what an order line buys for a customer.
 type Purchase struct {
-	CustomerID     ident.ID
+	CustomerID ident.ID
+	// OrganizationID and Country are the customer's.
 	OrganizationID ident.ID
 	SellerID       ident.ID
 	// ResellerID is through whom it is sold, "" for nobody.
-	ResellerID  ident.ID
-	OrderLineID ident.ID
-	// Country is the customer's.
+	ResellerID   ident.ID
+	OrderLineID  ident.ID
 	Country      string
 	OfferID      ident.ID
 	OfferName    string
