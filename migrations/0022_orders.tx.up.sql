@@ -54,6 +54,6 @@ CREATE TABLE order_line (
 --bun:split
 CREATE UNIQUE INDEX order_line_place ON order_line (order_id, number);
 --bun:split
-CREATE INDEX order_line_open ON order_line (updated_at, id) WHERE status IN ('PENDING', 'PROVISIONING');
+CREATE INDEX order_line_open ON order_line (status, updated_at, id) WHERE status IN ('PENDING', 'PROVISIONING', 'FAILED');
 --bun:split
 ALTER TABLE credential ADD COLUMN expires_at {{.Time}};
