@@ -54,12 +54,15 @@ const (
 // transaction; what came of it is written with the job's end. A refusal for
 // good, or the last of the attempts, fails the line and the operation.
 func (s *Service) Provision(ctx context.Context, run *outbox.Run, a Provision) error {
-	r, err := s.open(ctx, a)
-	if err != nil || r == nil {
+	r, code, err := s.open(ctx, a)
+	if err != nil || r == nil && code == "" {
 		return err
 	}
-	refusal := s.provisioner.Provision(ctx, *r)
-	code := refusedAs(refusal, run.Job.Attempt >= run.Job.MaxAttempts)
+	var refusal error
+	if r != nil {
+		refusal = s.provisioner.Provision(ctx, *r)
+		code = refusedAs(refusal, run.Job.Attempt >= run.Job.MaxAttempts)
+	}
 	if refusal != nil && code == "" {
 		return fmt.Errorf("provisioning: %w", refusal)
 	}
@@ -95,13 +98,17 @@ func refusedAs(err error, last bool) string {
 }
 
 // open notes that a line's provisioning has begun and tells what to ask for;
-// nil where there is nothing to ask for any more.
-func (s *Service) open(ctx context.Context, a Provision) (*Request, error) {
-	var out *Request
-	err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
-		out = nil
+// nil where there is nothing to ask for any more, with the code of why it may
+// not be asked for.
+func (s *Service) open(ctx context.Context, a Provision) (out *Request, failed string, err error) {
+	err = s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
+		out, failed = nil, ""
 		o, l, err := s.holdLine(ctx, tx, access.System("order"), a.OrderLineID)
 		if err != nil || l == nil || l.Attempt != a.Attempt || !l.isOpen() {
+			return err
+		}
+		if code, err := s.closed(ctx, tx, o); err != nil || code != "" {
+			failed = code
 			return err
 		}
 		offer, err := s.offers.OfferTx(ctx, tx, l.OfferID)
@@ -116,7 +123,7 @@ func (s *Service) open(ctx context.Context, a Provision) (*Request, error) {
 		l.Status = LineProvisioning
 		return s.settle(ctx, tx, o, l)
 	})
-	return out, err
+	return out, failed, err
 }
 
 // close writes how an attempt came out, and tells the code of why it failed: a

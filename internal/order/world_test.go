@@ -58,6 +58,7 @@ func (h *hand) on(sku string, answer func() error) {
 	h.answers[sku] = answer
 }
 
+// ids tells what was asked for, each with the number of the attempt.
 func (h *hand) ids() string {
 	h.Lock()
 	defer h.Unlock()
@@ -65,6 +66,7 @@ func (h *hand) ids() string {
 	for _, r := range h.asked {
 		out = append(out, r.SKU+"/"+r.ID[len(r.ID)-1:])
 	}
+	slices.Sort(out)
 	return strings.Join(out, " ")
 }
 
