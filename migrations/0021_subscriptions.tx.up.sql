@@ -31,6 +31,7 @@ CREATE TABLE product_subscription (
   next_action_at {{.Time}},
   associated_reseller_id {{.Text}} NOT NULL DEFAULT '',
   support_contact_id {{.Text}} NOT NULL,
+  event_count integer NOT NULL DEFAULT 1,
   version integer NOT NULL DEFAULT 1,
   created_at {{.Time}} NOT NULL,
   updated_at {{.Time}} NOT NULL
@@ -61,6 +62,7 @@ CREATE INDEX product_subscription_next_action ON product_subscription (next_acti
 CREATE TABLE subscription_event (
   id {{.Text}} PRIMARY KEY,
   subscription_id {{.Text}} NOT NULL REFERENCES product_subscription (id),
+  number integer NOT NULL,
   kind text NOT NULL,
   at {{.Time}} NOT NULL,
   actor_id text NOT NULL DEFAULT '',
@@ -71,4 +73,4 @@ CREATE TABLE subscription_event (
   currency text NOT NULL
 );
 --bun:split
-CREATE INDEX subscription_event_subscription ON subscription_event (subscription_id, at, id);
+CREATE UNIQUE INDEX subscription_event_number ON subscription_event (subscription_id, number);

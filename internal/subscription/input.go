@@ -14,9 +14,7 @@ const (
 	CodeNotMore       = "QUANTITY_NOT_HIGHER"
 	CodeNotFewer      = "QUANTITY_NOT_LOWER"
 	CodeWindowClosed  = "WINDOW_CLOSED"
-	CodeNotSeller     = "SELLER_ONLY"
 	CodeNotEligible   = "OFFER_NOT_ELIGIBLE"
-	CodeNoPartnership = "PARTNERSHIP_NOT_ACTIVE"
 	CodeNotReseller   = "RESELLER_REQUIRED"
 	CodeNotRelated    = "PARTNER_NOT_RELATED"
 )

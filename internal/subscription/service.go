@@ -67,6 +67,8 @@ func (l *ledger) note(before Subscription, s *Subscription, e Event) {
 	weight(&before, -1)
 	weight(s, 1)
 	e.ID, e.SubscriptionID, e.ActorID = ident.New(ident.SubscriptionEvent), s.ID, l.actor.UserID
+	s.EventCount++
+	e.Number = s.EventCount
 	e.Status, e.Quantity, e.UnitPrice, e.Currency = s.Status, s.Quantity, s.UnitPrice, s.Currency
 	if e.At.IsZero() {
 		e.At = l.tx.Now
@@ -134,9 +136,8 @@ type act struct {
 	do func(tx *database.Tx, s *Subscription, o *catalog.Offer) (EventKind, string, error)
 }
 
-// change performs an act of the seller's people. Who sees the subscription and
-// does not sell it meets SELLER_ONLY. The customer is held before the
-// subscription, as where a relationship is removed.
+// change performs an act of the seller's people. The customer is held before
+// the subscription, as where a relationship is removed.
 func (s *Service) change(ctx context.Context, actor access.Actor, a act) (*Subscription, error) {
 	if actor.IsAnonymous() {
 		return nil, fault.Unauthenticated()
@@ -153,8 +154,8 @@ func (s *Service) change(ctx context.Context, actor access.Actor, a act) (*Subsc
 			return fault.NotFound("subscriptionId")
 		case !actor.Can(a.permission):
 			return actor.Require(a.permission)
-		case x.SellerID != actor.PartnerID && !actor.IsSystem():
-			return fault.Forbidden(CodeNotSeller)
+		case x.SellerID != actor.PartnerID && !actor.IsSystem(): // nobody else has the permission
+			return fault.Forbidden(fault.CodeRoleRequired, "permission", string(a.permission))
 		}
 		if a.hold != nil {
 			if err := a.hold(ctx, tx, x); err != nil {
@@ -205,7 +206,7 @@ func (s *Service) sale(ctx context.Context, tx *database.Tx, x *Subscription) er
 }
 
 // AddLicences raises the licences of a subscription to a number, at the price
-// of its term, at any time. Errors: NOT_FOUND, ROLE_REQUIRED, SELLER_ONLY,
+// of its term, at any time. Errors: NOT_FOUND, ROLE_REQUIRED,
 // CONFLICT, SUBSCRIPTION_STATE, QUANTITY_NOT_HIGHER, QUANTITY_TOO_HIGH, and at
 // subscriptionId what stands against the sale.
 func (s *Service) AddLicences(ctx context.Context, actor access.Actor, in QuantityInput) (*Subscription, error) {
@@ -218,7 +219,7 @@ func (s *Service) AddLicences(ctx context.Context, actor access.Actor, in Quanti
 
 // ReduceLicences lowers the licences of a subscription to a number: those that
 // were bought, renewed or added within seven days. Errors: NOT_FOUND,
-// ROLE_REQUIRED, SELLER_ONLY, CONFLICT, SUBSCRIPTION_STATE,
+// ROLE_REQUIRED, CONFLICT, SUBSCRIPTION_STATE,
 // QUANTITY_NOT_LOWER, QUANTITY_TOO_LOW, WINDOW_CLOSED.
 func (s *Service) ReduceLicences(ctx context.Context, actor access.Actor, in QuantityInput) (*Subscription, error) {
 	return s.change(ctx, actor, act{permission: access.PermSubscriptionManage, action: "subscription.licences_reduced", id: in.SubscriptionID,
@@ -229,7 +230,7 @@ func (s *Service) ReduceLicences(ctx context.Context, actor access.Actor, in Qua
 }
 
 // Cancel ends a subscription within seven days of its purchase or renewal.
-// Errors: NOT_FOUND, ROLE_REQUIRED, SELLER_ONLY, CONFLICT, SUBSCRIPTION_STATE,
+// Errors: NOT_FOUND, ROLE_REQUIRED, CONFLICT, SUBSCRIPTION_STATE,
 // WINDOW_CLOSED.
 func (s *Service) Cancel(ctx context.Context, actor access.Actor, in TargetInput) (*Subscription, error) {
 	return s.change(ctx, actor, act{permission: access.PermSubscriptionManage, action: "subscription.cancelled", id: in.SubscriptionID,
@@ -240,7 +241,7 @@ func (s *Service) Cancel(ctx context.Context, actor access.Actor, in TargetInput
 }
 
 // Suspend stops a subscription until it is reactivated; its term goes on.
-// Errors: NOT_FOUND, ROLE_REQUIRED, SELLER_ONLY, CONFLICT, SUBSCRIPTION_STATE.
+// Errors: NOT_FOUND, ROLE_REQUIRED, CONFLICT, SUBSCRIPTION_STATE.
 func (s *Service) Suspend(ctx context.Context, actor access.Actor, in TargetInput) (*Subscription, error) {
 	return s.change(ctx, actor, act{permission: access.PermSubscriptionManage, action: "subscription.suspended", id: in.SubscriptionID,
 		version: in.ExpectedVersion, changed: []string{"status"},
@@ -251,7 +252,7 @@ func (s *Service) Suspend(ctx context.Context, actor access.Actor, in TargetInpu
 
 // Reactivate takes a suspended subscription up again in its term, an expired
 // or disabled one with a new term at today's price. Errors: NOT_FOUND,
-// ROLE_REQUIRED, SELLER_ONLY, CONFLICT, SUBSCRIPTION_STATE, and at
+// ROLE_REQUIRED, CONFLICT, SUBSCRIPTION_STATE, and at
 // subscriptionId TRIAL_NOT_RENEWABLE, OFFER_RETIRED,
 // OFFER_NOT_SOLD_IN_COUNTRY, TERM_NOT_OFFERED and what stands against the
 // sale.
@@ -267,7 +268,7 @@ func (s *Service) Reactivate(ctx context.Context, actor access.Actor, in TargetI
 }
 
 // SetAutoRenew says whether a subscription is renewed at its term's end.
-// Errors: NOT_FOUND, ROLE_REQUIRED, SELLER_ONLY, CONFLICT, SUBSCRIPTION_STATE,
+// Errors: NOT_FOUND, ROLE_REQUIRED, CONFLICT, SUBSCRIPTION_STATE,
 // TRIAL_NOT_RENEWABLE, OFFER_RETIRED, OFFER_NOT_SOLD_IN_COUNTRY,
 // TERM_NOT_OFFERED.
 func (s *Service) SetAutoRenew(ctx context.Context, actor access.Actor, in AutoRenewInput) (*Subscription, error) {
@@ -282,7 +283,7 @@ func (s *Service) SetAutoRenew(ctx context.Context, actor access.Actor, in AutoR
 }
 
 // Rename gives a subscription a friendly name. Errors: what is wrong with the
-// input, NOT_FOUND, ROLE_REQUIRED, SELLER_ONLY, CONFLICT, SUBSCRIPTION_STATE.
+// input, NOT_FOUND, ROLE_REQUIRED, CONFLICT, SUBSCRIPTION_STATE.
 func (s *Service) Rename(ctx context.Context, actor access.Actor, in RenameInput) (*Subscription, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
@@ -309,7 +310,7 @@ func foldName(s *Subscription) string {
 // AssociateReseller gives a reseller of the seller, who is related to the
 // customer, the credit for a subscription whose offer is eligible; it gives no
 // rights. Errors: NOT_FOUND at subscriptionId or resellerId, ROLE_REQUIRED,
-// SELLER_ONLY, CONFLICT, SUBSCRIPTION_STATE, and at resellerId
+// CONFLICT, SUBSCRIPTION_STATE, and at resellerId
 // OFFER_NOT_ELIGIBLE and what would stand against a sale through it, such as
 // RESELLER_AGREEMENT_NOT_SIGNED, PARTNERSHIP_MISSING, RESELLER_NOT_RELATED.
 func (s *Service) AssociateReseller(ctx context.Context, actor access.Actor, in AssociateInput) (*Subscription, error) {
@@ -343,7 +344,7 @@ func (s *Service) AssociateReseller(ctx context.Context, actor access.Actor, in 
 
 // DesignateSupportContact makes a reseller that is related to the customer the
 // support contact of a subscription, or the seller again. Errors: NOT_FOUND at
-// subscriptionId or partnerId, ROLE_REQUIRED, SELLER_ONLY, CONFLICT,
+// subscriptionId or partnerId, ROLE_REQUIRED, CONFLICT,
 // SUBSCRIPTION_STATE, and at partnerId RESELLER_REQUIRED, PARTNER_NOT_RELATED.
 func (s *Service) DesignateSupportContact(ctx context.Context, actor access.Actor, in DesignateInput) (*Subscription, error) {
 	var to ident.ID
@@ -471,7 +472,7 @@ func (s *Service) History(ctx context.Context, actor access.Actor, id ident.ID, 
 	if err := actor.Require(access.PermSubscriptionRead); err != nil {
 		return nil, err
 	}
-	pq, err := args.Resolve(page.Order{Name: "AT", Column: "subscription_event.at", Sort: page.SortTime, Direction: page.Desc}, id)
+	pq, err := args.Resolve(page.Order{Name: "NUMBER", Column: "subscription_event.number", Sort: page.SortInt, Direction: page.Desc}, id)
 	if err != nil {
 		return nil, err
 	}

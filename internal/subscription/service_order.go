@@ -25,13 +25,13 @@ func (s *Service) CreateTx(ctx context.Context, tx *database.Tx, actor access.Ac
 			ResellerID: n.ResellerID, OrderLineID: n.OrderLineID, Country: n.Country, OfferID: n.OfferID, OfferName: n.OfferName, FriendlyName: n.FriendlyName,
 			Quantity: n.Quantity, Term: n.Term, BillingCycle: n.BillingCycle, UnitPrice: n.UnitPrice.Amount, Currency: n.UnitPrice.Currency,
 			AutoRenew: n.AutoRenew, Status: Pending, Additions: []Addition{}, AssociatedResellerID: n.AssociatedResellerID,
-			SupportContactID: n.SupportContactID, Version: 1, CreatedAt: tx.Now, UpdatedAt: tx.Now}
+			SupportContactID: n.SupportContactID, EventCount: 1, Version: 1, CreatedAt: tx.Now, UpdatedAt: tx.Now}
 		if x.SupportContactID == "" {
 			x.SupportContactID = x.SellerID
 		}
 		x.NameFolded = foldName(x)
 		out[i] = x
-		events[i] = &Event{ID: ident.New(ident.SubscriptionEvent), SubscriptionID: x.ID, Kind: EventCreated, At: tx.Now, ActorID: actor.UserID,
+		events[i] = &Event{ID: ident.New(ident.SubscriptionEvent), SubscriptionID: x.ID, Number: 1, Kind: EventCreated, At: tx.Now, ActorID: actor.UserID,
 			Status: x.Status, Quantity: x.Quantity, UnitPrice: x.UnitPrice, Currency: x.Currency}
 	}
 	if err := insert(ctx, tx, out); err != nil {

@@ -277,7 +277,7 @@ func listEvents(ctx context.Context, db *database.DB, s access.Scope, pq page.Qu
 	if err := database.Keyset(base(&rows), pq, "subscription_event.id").Scan(ctx); err != nil {
 		return nil, err
 	}
-	return page.Build(pq, rows, func(e *Event) (any, ident.ID) { return e.At, e.ID }, func(ctx context.Context) (int, error) {
+	return page.Build(pq, rows, func(e *Event) (any, ident.ID) { return e.Number, e.ID }, func(ctx context.Context) (int, error) {
 		return database.CountCapped(ctx, db.Read(), base((*Event)(nil)))
 	}), nil
 }

@@ -110,10 +110,12 @@ type Subscription struct {
 	// AssociatedResellerID gets the credit for it, "" for nobody.
 	AssociatedResellerID ident.ID `bun:"associated_reseller_id"`
 	// SupportContactID is the partner that supports it.
-	SupportContactID ident.ID  `bun:"support_contact_id"`
-	Version          int       `bun:"version"`
-	CreatedAt        time.Time `bun:"created_at"`
-	UpdatedAt        time.Time `bun:"updated_at"`
+	SupportContactID ident.ID `bun:"support_contact_id"`
+	// EventCount counts the lines of its history.
+	EventCount int       `bun:"event_count"`
+	Version    int       `bun:"version"`
+	CreatedAt  time.Time `bun:"created_at"`
+	UpdatedAt  time.Time `bun:"updated_at"`
 }
 
 // Price is what one licence costs for a billing cycle.
@@ -153,10 +155,12 @@ const (
 // to.
 type Event struct {
 	bun.BaseModel  `bun:"table:subscription_event,alias:subscription_event"`
-	ID             ident.ID  `bun:"id,pk"`
-	SubscriptionID ident.ID  `bun:"subscription_id"`
-	Kind           EventKind `bun:"kind"`
-	At             time.Time `bun:"at"`
+	ID             ident.ID `bun:"id,pk"`
+	SubscriptionID ident.ID `bun:"subscription_id"`
+	// Number counts the lines of one subscription from 1.
+	Number int       `bun:"number"`
+	Kind   EventKind `bun:"kind"`
+	At     time.Time `bun:"at"`
 	// ActorID is the person, "" for what happened by itself.
 	ActorID ident.ID `bun:"actor_id"`
 	// Reason is the code of why, "" where that is plain.
