@@ -99,7 +99,6 @@ func TestDraftsAreTheSellersOwn(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
 	o := w.review(w.gina, w.start(w.gina, StartInput{ResellerID: &w.reseller.ID, Newcomer: newcomer("contoso"), Lines: []LineInput{w.line("BASIC", 1)}}))
-	before := w.rows()
 	for name, a := range map[string]access.Actor{"reseller": w.bruno, "another seller": w.vera, "operator": w.chief} {
 		_, err := w.Save(ctx, a, SaveInput{OrderID: o.ID})
 		refusal := fault.CodeNotFound
@@ -124,7 +123,7 @@ func TestDraftsAreTheSellersOwn(t *testing.T) {
 	}
 	helpdesk := w.user(w.provider.OrganizationID, "hedda@nordwind.example", access.HelpdeskAgent)
 	billing := w.user(w.provider.OrganizationID, "bill@nordwind.example", access.BillingAdmin)
-	before = w.rows()
+	before := w.rows()
 	_, err := w.Start(ctx, helpdesk, StartInput{})
 	wantCode(t, err, fault.CodeRoleRequired)
 	_, err = w.Save(ctx, billing, SaveInput{OrderID: o.ID}) // may order, may not add customers

@@ -201,14 +201,14 @@ type Total struct {
 func Totals(lines []*Line) []Total {
 	var out []Total
 	for _, c := range catalog.Cycles {
-		t, any := Total{BillingCycle: c}, false
+		t := Total{BillingCycle: c}
 		for _, l := range lines {
 			if l.BillingCycle == c && l.IsPriced() {
 				t.Price.Amount += l.Total().Amount
-				t.Price.Currency, any = l.Currency, true
+				t.Price.Currency = l.Currency
 			}
 		}
-		if any {
+		if t.Price.Currency != "" {
 			out = append(out, t)
 		}
 	}

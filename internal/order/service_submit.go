@@ -169,8 +169,8 @@ func (s *Service) checkAdmin(ctx context.Context, tx *database.Tx, p *fault.Prob
 	if a.LastName == "" {
 		p.Add("newcomer.admin.lastName", fault.CodeRequired)
 	}
-	to, err := address.Parse(a.Email)
-	if err != nil {
+	to, _ := address.Parse(a.Email)
+	if to.Domain == "" {
 		return nil // which has been noted
 	}
 	ids := []ident.ID{o.SellerID}
@@ -261,7 +261,8 @@ func (s *Service) password(ctx context.Context, actor access.Actor, id ident.ID)
 		return "", account.Hashed{}, fmt.Errorf("reading an order: %w", err)
 	}
 	o := found[id]
-	if o == nil || o.SellerID != actor.PartnerID || !o.IsDraft(s.db.Now()) || o.ReviewedAt == nil || o.Newcomer.Welcome != TemporaryPassword || may(actor, true) != nil {
+	if o == nil || o.SellerID != actor.PartnerID || !o.IsDraft(s.db.Now()) || o.ReviewedAt == nil || o.Newcomer.Welcome != TemporaryPassword ||
+		!actor.Can(access.PermOrderSubmit) || !actor.Can(access.PermCustomerAdd) {
 		return "", account.Hashed{}, nil
 	}
 	return s.accounts.NewTemporary(ctx)
