@@ -5,8 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/ident"
 )
 
 // Verb is what somebody does to a subscription, or what falls due.
@@ -48,6 +50,20 @@ var table = map[Verb][]Status{
 
 // May reports whether a verb has a meaning in the state.
 func (s Status) May(v Verb) bool { return slices.Contains(table[v], s) }
+
+// Shows reports whether a viewer who sees the subscription may know a partner
+// that has to do with it: the seller and the operator know all of them, the
+// customer those that sell and support, and everybody else themselves and the
+// seller, since resellers of one seller do not know of each other.
+func (s *Subscription) Shows(viewer access.Actor, id ident.ID) bool {
+	switch {
+	case id == "":
+		return false
+	case viewer.Scope().All(), id == s.SellerID, viewer.PartnerID != "" && (viewer.PartnerID == s.SellerID || viewer.PartnerID == id):
+		return true
+	}
+	return viewer.OrganizationID == s.OrganizationID && (id == s.ResellerID || id == s.SupportContactID)
+}
 
 // may is SUBSCRIPTION_STATE, with the state, where a verb has no meaning.
 func (s *Subscription) may(v Verb) error {

@@ -435,6 +435,46 @@ func TestAssociation(t *testing.T) {
 	}
 }
 
+// Siblings do not learn of each other by what they both have to do with.
+func TestShows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.relate(w.customer, w.sibling, customer.AsReseller, w.provider.ID)
+	x := w.sold(w.offer, 5, func(p *Purchase) { p.AssociatedResellerID, p.SupportContactID = w.reseller.ID, w.sibling.ID })
+	ids := map[string]ident.ID{"seller": w.provider.ID, "reseller": w.reseller.ID, "support": w.sibling.ID}
+	for who, c := range map[string]struct {
+		actor access.Actor
+		want  string
+	}{
+		"seller": {w.provider.gina, "reseller seller support"}, "operator": {w.chief, "reseller seller support"}, "customer": {w.buyer, "reseller seller support"},
+		"reseller": {w.reseller.gina, "reseller seller"}, "support": {w.sibling.gina, "seller support"}, "nobody": {access.Anonymous("en", ""), "seller"},
+	} {
+		var got []string
+		for name, id := range ids {
+			if x.Shows(c.actor, id) {
+				got = append(got, name)
+			}
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != c.want || x.Shows(c.actor, "") {
+			t.Errorf("%s: %v, want %s", who, got, c.want)
+		}
+	}
+	for name, f := range map[string]Filter{"by reseller": {ResellerID: &w.reseller.ID}, "of a customer": {ResellerID: &w.reseller.ID, CustomerID: &w.customer.ID},
+		"and seller": {ResellerID: &w.reseller.ID, SellerID: &w.provider.ID}} {
+		if list, err := w.List(t.Context(), w.sibling.gina, page.Args{}, nil, f); err != nil || len(list.Nodes()) > 0 {
+			t.Errorf("a sibling finds it %s, %v", name, err)
+		}
+		if list, err := w.List(t.Context(), w.provider.gina, page.Args{}, nil, f); err != nil || len(list.Nodes()) != 1 {
+			t.Errorf("the seller does not find it %s, %v", name, err)
+		}
+	}
+	if pages, err := w.OfCustomers(t.Context(), w.sibling.gina, []ident.ID{w.customer.ID}, page.Args{}, nil, Filter{ResellerID: &w.reseller.ID}); err != nil ||
+		len(pages[w.customer.ID].Nodes()) > 0 {
+		t.Error("a sibling finds it among the customer's", err)
+	}
+}
+
 // The support contact sees exactly that subscription, as long as it is one.
 func TestSupportContact(t *testing.T) {
 	t.Parallel()

@@ -184,6 +184,20 @@ var _ rollup.Truth = Counts
 
 // ---- Lists
 
+// within bounds a filter to what the scope may know: a partner that asks for
+// what was sold through another one is told of its own sales alone.
+func (f Filter) within(s access.Scope) Filter {
+	own := s.Partner()
+	if s.All() || own == "" || f.ResellerID == nil || *f.ResellerID == own {
+		return f
+	}
+	if f.SellerID != nil && *f.SellerID != own {
+		own = "nobody's"
+	}
+	f.SellerID = &own
+	return f
+}
+
 // apply narrows a query; which index answers is the caller's matter.
 func (f Filter) apply(q *bun.SelectQuery) *bun.SelectQuery {
 	for column, want := range map[string]*ident.ID{"product_subscription.customer_id": f.CustomerID, "product_subscription.seller_id": f.SellerID,
@@ -215,6 +229,7 @@ func union(db *database.DB, s access.Scope, f Filter, columns string, each func(
 	if f.CustomerID != nil {
 		ways = []access.Filter{Visible(s)}
 	}
+	f = f.within(s)
 	var all *bun.SelectQuery
 	for _, way := range ways {
 		q := f.apply(db.Read().NewSelect().TableExpr("product_subscription").ColumnExpr(columns)).ApplyQueryBuilder(way)
@@ -256,7 +271,7 @@ func firsts(ctx context.Context, db *database.DB, s access.Scope, customers []id
 	var rows []*Subscription
 	q := db.Each(customers, func(q *bun.SelectQuery, customer any) *bun.SelectQuery {
 		q = q.TableExpr("product_subscription").ColumnExpr("product_subscription.*").Where("product_subscription.customer_id = ?", customer)
-		return database.Keyset(f.apply(q).ApplyQueryBuilder(Visible(s)), pq, "product_subscription.id")
+		return database.Keyset(f.within(s).apply(q).ApplyQueryBuilder(Visible(s)), pq, "product_subscription.id")
 	})
 	if err := db.Read().NewSelect().Model(&rows).ModelTableExpr("(?) AS product_subscription", q).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("reading the subscriptions of %d customers: %w", len(customers), err)

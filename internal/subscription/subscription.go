@@ -172,6 +172,11 @@ type Event struct {
 	Currency  string `bun:"currency"`
 }
 
+// Price is what one licence cost for a billing cycle afterwards.
+func (e *Event) Price() catalog.Money {
+	return catalog.Money{Amount: e.UnitPrice, Currency: e.Currency}
+}
+
 // Purchase is what an order line buys for a customer.
 type Purchase struct {
 	CustomerID ident.ID
