@@ -73,6 +73,29 @@ type Customer struct {
 // HasAgreement reports whether the customer agreement is there.
 func (c *Customer) HasAgreement() bool { return c.AgreedAt != nil }
 
+// ResellerFor is the reseller that a reading partner has the customer with, or
+// is itself; "" for none and for other readers.
+func (c *Customer) ResellerFor(reader ident.ID) ident.ID {
+	switch c.OwnKind {
+	case AsReseller:
+		return reader
+	case AsProvider:
+		return c.CounterpartID
+	}
+	return ""
+}
+
+// SellerFor is likewise who sells: the provider, or the direct-bill partner.
+func (c *Customer) SellerFor(reader ident.ID) ident.ID {
+	switch c.OwnKind {
+	case AsReseller:
+		return c.CounterpartID
+	case AsProvider, AsDirectBill:
+		return reader
+	}
+	return ""
+}
+
 // facts are by what the customer is compared with partners. The domain of a
 // tenant that we named tells nothing about who it belongs to.
 func (c *Customer) facts(suffix string) partner.Facts {

@@ -450,20 +450,6 @@ func (s *Service) AgreementsOf(ctx context.Context, actor access.Actor, customer
 	return agreementsOf(ctx, s.db.Read(), actor.Scope(), customers)
 }
 
-// CardsOf are the public cards of partners that the actor has met on a
-// relationship, an invitation or a grant that it sees.
-func (s *Service) CardsOf(ctx context.Context, ids []ident.ID) (map[ident.ID]partner.Card, error) {
-	out := map[ident.ID]partner.Card{}
-	err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
-		ps, err := s.partners.Load(ctx, tx, ids...)
-		for id, p := range ps {
-			out[id] = p.Card()
-		}
-		return err
-	})
-	return out, err
-}
-
 // Administration tells what a partner may do in some customers' accounts now.
 func (s *Service) Administration(ctx context.Context, actor access.Actor, customers []ident.ID) (map[ident.ID][]Role, error) {
 	out := map[ident.ID][]Role{}

@@ -418,7 +418,7 @@ func (s *Service) join(ctx context.Context, tx *database.Tx, actor access.Actor,
 	}
 	if !c.HasAgreement() {
 		if !in.AcceptAgreement {
-			return nil, fault.Invalid("acceptAgreement", CodeAgreementNeeded)
+			return nil, fault.Invalid("acceptsAgreement", CodeAgreementNeeded)
 		}
 		if err := s.acceptAgreement(ctx, tx, actor, c, seller); err != nil {
 			return nil, err

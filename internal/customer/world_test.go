@@ -228,7 +228,7 @@ func (w *world) has(a access.Actor, c *Customer) string {
 	for _, r := range rs[c.ID] {
 		ids = append(ids, r.PartnerID)
 	}
-	cards, err := w.CardsOf(w.t.Context(), ids)
+	cards, err := w.partners.Cards(w.t.Context(), ids)
 	if err != nil {
 		w.t.Fatal(err)
 	}

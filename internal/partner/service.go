@@ -268,6 +268,18 @@ func (s *Service) Load(ctx context.Context, tx *database.Tx, ids ...ident.ID) (m
 	return byIDs(ctx, tx, access.System("partner").Scope(), ids)
 }
 
+// Cards reads the public cards of partners whom the caller has met where it
+// may: on a relationship, an invitation or a grant.
+func (s *Service) Cards(ctx context.Context, ids []ident.ID) (map[ident.ID]*Card, error) {
+	ps, err := byIDs(ctx, s.db.Read(), access.System("partner").Scope(), ids)
+	out := make(map[ident.ID]*Card, len(ps))
+	for id, p := range ps {
+		c := p.Card()
+		out[id] = &c
+	}
+	return out, err
+}
+
 // SeenTx reads partners inside the actor's scope, in a transaction; hidden
 // ones are missing.
 func (s *Service) SeenTx(ctx context.Context, tx *database.Tx, actor access.Actor, ids ...ident.ID) (map[ident.ID]*Partner, error) {
