@@ -198,10 +198,10 @@ type Total struct {
 
 // Totals lists what reviewed lines cost for each of their billing cycles, the
 // shortest first; none for lines without a price.
-func Totals(lines []*Line) []Total {
-	var out []Total
+func Totals(lines []*Line) []*Total {
+	out := []*Total{}
 	for _, c := range catalog.Cycles {
-		t := Total{BillingCycle: c}
+		t := &Total{BillingCycle: c}
 		for _, l := range lines {
 			if l.BillingCycle == c && l.IsPriced() {
 				t.Price.Amount += l.Total().Amount

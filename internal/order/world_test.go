@@ -104,7 +104,7 @@ func newWorld(t *testing.T) *world {
 	return worldOn(t, dbtest.New(t))
 }
 
-func worldOn(t testing.TB, db *database.DB) *world {
+func worldOn(t *testing.T, db *database.DB) *world {
 	t.Helper()
 	keys, err := secret.NewKeys(make([]byte, 32))
 	if err != nil {
@@ -123,9 +123,8 @@ func worldOn(t testing.TB, db *database.DB) *world {
 	catalogue := catalog.New(db, file.New(db))
 	subscriptions := subscription.New(db, partners, customers, catalogue)
 	h := &hand{answers: map[string]func() error{}}
-	w := &world{hand: h, keys: keys, mailer: mailer, partnerships: partnerships, sku: map[string]ident.ID{},
+	w := &world{t: t, hand: h, keys: keys, mailer: mailer, partnerships: partnerships, sku: map[string]ident.ID{},
 		Service: New(db, accounts, partners, customers, catalogue, subscriptions, h, nil)}
-	w.t, _ = t.(*testing.T)
 	var house *account.Organization
 	w.tx(func(ctx context.Context, tx *database.Tx) (err error) {
 		house, err = accounts.Found(ctx, tx, access.System("test"), account.NewOrganization{Kind: access.Operator, Name: "House", Domain: "house.example", Country: "IT"})
