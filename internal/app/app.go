@@ -28,7 +28,9 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/config"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/event"
@@ -38,12 +40,15 @@ import (
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/mailbox"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/rollup"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/seed"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 	"github.com/channelgraph/channelgraph/internal/web"
 	"github.com/channelgraph/channelgraph/migrations"
 	"github.com/channelgraph/channelgraph/workers"
@@ -69,6 +74,11 @@ type App struct {
 	agreed   *agreement.Service
 	invites  *invitation.Service
 	joined   *partnership.Service
+	buyers   *customer.Service
+	offers   *catalog.Service
+	bought   *subscription.Service
+	orders   *order.Service
+	counts   *rollup.Ledger
 	audits   *audit.Service
 	workers  *workers.Server
 	registry *prometheus.Registry
@@ -137,12 +147,27 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	a.invites = invitation.New(a.db, a.mailer, keys, a.accounts, invitation.Config{Life: cfg.InvitationLife, WaitingLife: cfg.WaitingLife,
 		DailyLimit: cfg.InvitationDay, RecipientLimit: cfg.RecipientMonth}, log)
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
+	a.buyers = customer.New(a.db, a.accounts, a.partners, a.joined, a.invites, a.mailer, customer.Config{TenantDomain: cfg.TenantDomain})
+	a.offers = catalog.New(a.db, a.files)
+	a.bought = subscription.New(a.db, a.partners, a.buyers, a.offers)
+	a.orders = order.New(a.db, a.accounts, a.partners, a.buyers, a.offers, a.bought, a.provisioner(), log)
+	a.counts = rollup.NewLedger(a.db, log)
+	a.counts.Count(partnership.Counts, customer.Counts, subscription.Counts)
 	a.audits = audit.New(a.db, log)
 	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency, Lease: cfg.JobLease,
 		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry, Tracer: a.tracer}); err != nil {
 		return nil, fmt.Errorf("the queue: %w", err)
 	}
 	return a, a.openDoors()
+}
+
+// provisioner delivers what is bought at once; in the demo world one publisher
+// refuses, so that it can be seen what happens then.
+func (a *App) provisioner() order.Provisioner {
+	if a.cfg.Demo {
+		return order.Rehearsal{Refuse: map[string]string{"CC-CAD": "PUBLISHER_REFUSED"}}
+	}
+	return order.AtOnce{}
 }
 
 // hashing is cheaper in the demo world, whose many accounts are made at the
@@ -282,6 +307,18 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.agreed.Announce)
 	workers.Add(r, a.agreed.Look)
 	workers.Add(r, a.agreed.Scan)
+	workers.Add(r, a.buyers.SendInvitation)
+	workers.Add(r, a.buyers.LookAtGrant)
+	workers.Add(r, a.buyers.ScanGrants)
+	workers.Add(r, a.offers.ImportOffers)
+	workers.Add(r, a.offers.PruneImports)
+	workers.Add(r, a.bought.MoveOn)
+	workers.Add(r, a.bought.Scan)
+	workers.Add(r, a.orders.Provision)
+	workers.Add(r, a.orders.Expire)
+	workers.Add(r, a.orders.Scan)
+	workers.Add(r, a.foldCounts)
+	workers.Add(r, a.proveCounts)
 	workers.Add(r, a.audits.SealEvents)
 	workers.Add(r, a.audits.ExportEvents)
 	workers.Add(r, a.audits.PruneExports)
@@ -295,6 +332,12 @@ func (a *App) periodic() []workers.Periodic {
 		{Name: "invitation.scan", Every: 15 * time.Minute, Args: invitation.Scan{}},
 		{Name: "enrollment.scan", Every: 15 * time.Minute, Args: enrollment.Scan{}},
 		{Name: "agreement.scan", Every: 15 * time.Minute, Args: agreement.Scan{}},
+		{Name: "customer.scan_grants", Every: 15 * time.Minute, Args: customer.ScanGrants{}},
+		{Name: "subscription.scan", Every: 15 * time.Minute, Args: subscription.Scan{}},
+		{Name: "order.scan", Every: 15 * time.Minute, Args: order.Scan{}},
+		{Name: "catalog.prune_imports", Every: 24 * time.Hour, Args: catalog.PruneImports{}},
+		{Name: "rollup.fold", Every: time.Minute, Args: rollup.Fold{}},
+		{Name: "rollup.reconcile", Every: 24 * time.Hour, Args: rollup.Reconcile{}},
 		{Name: "file.prune", Every: time.Hour, Args: file.Prune{}},
 		{Name: "register.prune_imports", Every: 24 * time.Hour, Args: register.PruneImports{}},
 		{Name: "account.prune", Every: time.Hour, Args: account.Prune{}},
@@ -307,6 +350,16 @@ func (a *App) periodic() []workers.Periodic {
 		list = append(list, p)
 	}
 	return list
+}
+
+func (a *App) foldCounts(ctx context.Context, _ *outbox.Run, _ rollup.Fold) error {
+	_, err := rollup.FoldAll(ctx, a.db)
+	return err
+}
+
+func (a *App) proveCounts(ctx context.Context, _ *outbox.Run, _ rollup.Reconcile) error {
+	_, err := a.counts.Reconcile(ctx)
+	return err
 }
 
 // PruneJobs removes finished work and events that nobody needs any more.
@@ -345,18 +398,23 @@ func (a *App) sendMail(ctx context.Context, run *outbox.Run, args mail.Send) err
 // hooks tell the concepts what people do to their operations.
 func (a *App) hooks() outbox.Hooks {
 	type hook = func(ctx context.Context, tx *database.Tx, j *outbox.Job) error
-	send := partnership.SendInvitation{}.Kind()
+	send, sell := partnership.SendInvitation{}.Kind(), customer.SendInvitation{}.Kind()
 	return outbox.Hooks{
 		Record: func(ctx context.Context, tx *database.Tx, actor access.Actor, action string, j *outbox.Job) error {
 			return audit.Record(ctx, tx, actor, audit.Act{Action: action, TargetID: j.ID, TargetOrganizationID: j.OrganizationID, Changed: []string{"state"}})
 		},
 		OnCancel: map[string]hook{
 			send:                             a.invites.Cancelled,
+			sell:                             a.invites.Cancelled,
+			catalog.ImportOffers{}.Kind():    a.offers.ImportCancelled,
+			order.Provision{}.Kind():         a.orders.Stopped,
 			calendar.MovePromises{}.Kind():   a.calendar.Cancelled,
 			register.ImportRegister{}.Kind(): a.register.ImportCancelled,
 		},
 		OnRetry: map[string]hook{
 			send:                                 a.invites.Retried,
+			sell:                                 a.invites.Retried,
+			order.Provision{}.Kind():             a.orders.Retried,
 			enrollment.SendVerification{}.Kind(): a.enrolled.Retried,
 		},
 	}
