@@ -157,7 +157,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, p *view, err err
 	for _, e := range out.errors {
 		id := ""
 		if len(e.Path) > 0 && e.Path[0] != "code" && e.Path[0] != "token" { // those two stand in no visible field
-			id = "f-" + e.Path[0]
+			id = "f-" + e.Path[len(e.Path)-1] // forms are flat: address.city is the field city
 		}
 		p.Problems = append(p.Problems, problem{id, e.Message})
 	}
@@ -211,6 +211,7 @@ var herePaths = map[string]string{
 	"partnership": "/l/partnership", "authorized": "/l/partnership/authorized", "declined": "/l/partnership/declined",
 	"waiting": "/l/partnership/waiting", "asked": "/l/partnership/asked",
 	"apply": applyPath, "applied": applyPath + "/sent", "enroll": enrollPath, "verify": verifyPath, "confirmed": verifyPath + "/confirmed", "disowned": verifyPath + "/disowned",
+	"customer": customerPath, "customer-accepted": customerPath + "/accepted", "customer-declined": customerPath + "/declined", "customer-asked": customerPath + "/asked",
 }
 
 // language switches the language: of the browser, and of the signed-in user.
@@ -235,7 +236,7 @@ func (s *server) language(w http.ResponseWriter, r *http.Request, v *visit) erro
 		if id.Is(ident.Partnership) {
 			path = authorizedPath + string(id)
 		}
-	case "partnership", "reset", "join", "setup", "enroll", "verify":
+	case "partnership", "reset", "join", "setup", "enroll", "verify", "customer":
 		if id != "" {
 			goOnTo(w, path+"/preview")
 			return nil

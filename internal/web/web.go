@@ -25,6 +25,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
@@ -43,6 +44,8 @@ type Deps struct {
 	DB      *database.DB
 	// Enrollment takes companies in; nil mounts no page for that.
 	Enrollment *enrollment.Service
+	// Customer shows the invitations of customers; nil mounts no page for them.
+	Customer *customer.Service
 	// Audit opens the files of its exports; nil mounts no route for them.
 	Audit *audit.Service
 	// File keeps uploads; nil mounts no route for them.
@@ -211,6 +214,9 @@ func (s *server) routes() {
 
 	if s.Enrollment != nil {
 		s.enrollmentRoutes()
+	}
+	if s.Customer != nil {
+		s.customerRoutes()
 	}
 	if s.Audit != nil {
 		s.page("GET /exports/{id}", s.exportFile)
