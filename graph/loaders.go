@@ -16,6 +16,8 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -27,6 +29,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/sla"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 )
 
 // loaderCapacity bounds the ids in one statement of a loader.
@@ -118,6 +121,12 @@ type loaders struct {
 	tokens          *loader[*account.Token]
 	exports         *loader[*audit.Export]
 	files           *loader[*file.File]
+	offers          *loader[*catalog.Offer]
+	catalogImports  *loader[*catalog.Import]
+	subscriptions   *loader[*subscription.Subscription]
+	pairsOpen       *loader[int]                                                  // by partnership
+	prices          *keyed[string, []*catalog.Price]                              // by country, by offer
+	subscriptionsOf *keyed[listing, *page.Connection[*subscription.Subscription]] // by arguments, by customer
 	memberships     *loader[*register.Membership]
 	registerImports *loader[*register.Import]
 	mails           *loader[*mail.Message]
@@ -130,6 +139,15 @@ type loaders struct {
 	mailsNamed      *loader[*mail.Message]          // for who has seen what names them
 	mailsAbout      *loader[[]*mail.Message]        // by subject
 	mailEvents      *loader[[]*mail.Event]          // by message
+	customers       *loader[*customer.Customer]
+	customersOf     *loader[*customer.Customer] // by organization
+	relationships   *loader[*customer.Relationship]
+	relationshipsOf *loader[[]*customer.Relationship] // by customer
+	customersAgreed *loader[[]*customer.Agreement]    // by customer
+	administration  *loader[[]customer.Role]          // by customer
+	grants          *loader[*customer.Grant]
+	cards           *loader[*partner.Card]        // for who has met the partner
+	customerOffers  *loader[*customer.Invitation] // by invitation
 }
 
 // guarded reads nothing for an actor who lacks the permission.
@@ -187,7 +205,17 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		tokens:  guarded(a, access.PermViewerRead, scoped(a, d.Accounts.TokensByIDs)),
 		exports: guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
 		// each purpose asks for a permission of its own; the concept knows
-		files:           guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
+		files:          guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
+		offers:         guarded(a, access.PermCatalogRead, scoped(a, d.Catalog.ByIDs)),
+		catalogImports: guarded(a, access.PermCatalogManage, scoped(a, d.Catalog.ImportsByIDs)),
+		subscriptions:  guarded(a, access.PermSubscriptionRead, scoped(a, d.Subscriptions.ByIDs)),
+		pairsOpen:      guarded(a, access.PermPartnershipRead, scoped(a, d.Subscriptions.OpenOfPairs)),
+		prices: newKeyed(func(country string) *loader[[]*catalog.Price] {
+			return guarded(a, access.PermCatalogRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID][]*catalog.Price, error) {
+				return d.Catalog.PricesOf(ctx, a, ids, country)
+			})
+		}),
+		subscriptionsOf: newKeyed(func(l listing) *loader[*page.Connection[*subscription.Subscription]] { return l.of(d, a) }),
 		memberships:     guarded(a, access.PermRegisterManage, scoped(a, d.Registers.ByIDs)),
 		registerImports: guarded(a, access.PermRegisterManage, scoped(a, d.Registers.ImportsByIDs)),
 		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
@@ -202,10 +230,19 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 			c, err := d.Calendars.Current(ctx, d.DB.Read())
 			return map[ident.ID]*sla.Calendar{theCalendar: c}, err
 		}),
-		// whoever asks for these three has seen the subject
-		mailsNamed: guarded(a, access.PermViewerRead, d.Mailer.FindMany),
-		mailsAbout: guarded(a, access.PermViewerRead, d.Mailer.BySubject),
-		mailEvents: guarded(a, access.PermViewerRead, d.Mailer.Events),
+		customers:       guarded(a, access.PermCustomerRead, scoped(a, d.Customers.ByIDs)),
+		customersOf:     guarded(a, access.PermCustomerRead, scoped(a, d.Customers.ByOrganizations)),
+		relationships:   guarded(a, access.PermCustomerRead, scoped(a, d.Customers.RelationshipsByIDs)),
+		relationshipsOf: guarded(a, access.PermCustomerRead, scoped(a, d.Customers.RelationshipsOf)),
+		customersAgreed: guarded(a, access.PermCustomerRead, scoped(a, d.Customers.AgreementsOf)),
+		administration:  guarded(a, access.PermGrantRead, scoped(a, d.Customers.Administration)),
+		grants:          guarded(a, access.PermGrantRead, scoped(a, d.Customers.GrantsByIDs)),
+		// whoever asks for these has seen the subject
+		cards:          newLoader(d.Partners.Cards),
+		customerOffers: newLoader(d.Customers.Offers),
+		mailsNamed:     guarded(a, access.PermViewerRead, d.Mailer.FindMany),
+		mailsAbout:     guarded(a, access.PermViewerRead, d.Mailer.BySubject),
+		mailEvents:     guarded(a, access.PermViewerRead, d.Mailer.Events),
 	}
 }
 
@@ -221,26 +258,32 @@ type nodeType struct {
 // nodeTypes are all of them, by the prefix of their ids. Start-up refuses a
 // type of the schema that implements Node and is not here.
 var nodeTypes = map[string]nodeType{
-	ident.Organization: {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
-	ident.User:         {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
-	ident.Session:      {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
-	ident.Holiday:      {"Holiday", access.PermViewerRead, through(func(l *loaders) *loader[*calendar.Holiday] { return l.holidays })},
-	ident.Partner:      {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
-	ident.Agreement:    {"Agreement", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Agreement] { return l.agreements })},
-	ident.Signature:    {"AgreementSignature", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Signature] { return l.signatures })},
-	ident.Invitation:   {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
-	ident.Partnership:  {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
-	ident.Termination:  {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
-	ident.Proposal:     {"PartnershipLink", access.PermPartnershipRequest, through(func(l *loaders) *loader[*partnership.Link] { return l.links })},
-	ident.Job:          {"Operation", access.PermOperationRead, through(func(l *loaders) *loader[*outbox.Job] { return l.operations })},
-	ident.Audit:        {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
-	ident.Token:        {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
-	ident.Export:       {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
-	ident.File:         {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
-	ident.Membership:   {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
-	ident.Import:       {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
-	ident.Enrollment:   {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
-	ident.Mail:         {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
+	ident.Organization:        {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
+	ident.User:                {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
+	ident.Session:             {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
+	ident.Holiday:             {"Holiday", access.PermViewerRead, through(func(l *loaders) *loader[*calendar.Holiday] { return l.holidays })},
+	ident.Partner:             {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
+	ident.Agreement:           {"Agreement", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Agreement] { return l.agreements })},
+	ident.Signature:           {"AgreementSignature", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Signature] { return l.signatures })},
+	ident.Invitation:          {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
+	ident.Partnership:         {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
+	ident.Termination:         {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
+	ident.Proposal:            {"PartnershipLink", access.PermPartnershipRequest, through(func(l *loaders) *loader[*partnership.Link] { return l.links })},
+	ident.Job:                 {"Operation", access.PermOperationRead, through(func(l *loaders) *loader[*outbox.Job] { return l.operations })},
+	ident.Audit:               {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
+	ident.Token:               {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
+	ident.Export:              {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
+	ident.File:                {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
+	ident.Membership:          {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
+	ident.Import:              {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
+	ident.Offer:               {"Offer", access.PermCatalogRead, through(func(l *loaders) *loader[*catalog.Offer] { return l.offers })},
+	ident.CatalogImport:       {"CatalogImport", access.PermCatalogManage, through(func(l *loaders) *loader[*catalog.Import] { return l.catalogImports })},
+	ident.ProductSubscription: {"ProductSubscription", access.PermSubscriptionRead, through(func(l *loaders) *loader[*subscription.Subscription] { return l.subscriptions })},
+	ident.Enrollment:          {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
+	ident.Customer:            {"Customer", access.PermCustomerRead, through(func(l *loaders) *loader[*customer.Customer] { return l.customers })},
+	ident.Relationship:        {"CustomerRelationship", access.PermCustomerRead, through(func(l *loaders) *loader[*customer.Relationship] { return l.relationships })},
+	ident.Grant:               {"Grant", access.PermGrantRead, through(func(l *loaders) *loader[*customer.Grant] { return l.grants })},
+	ident.Mail:                {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
 }
 
 func through[T any](pick func(*loaders) *loader[*T]) func(context.Context, *loaders, ident.ID) func() (model.Node, error) {

@@ -9,6 +9,8 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
@@ -19,23 +21,27 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 )
 
 // Deps are what the API calls.
 type Deps struct {
 	// DB is handed to the queries of outbox and audit, and tells the time.
-	DB           *database.DB
-	Accounts     *account.Service
-	Calendars    *calendar.Service
-	Partners     *partner.Service
-	Enrollments  *enrollment.Service
-	Agreements   *agreement.Service
-	Invitations  *invitation.Service
-	Partnerships *partnership.Service
-	Mailer       *mail.Mailer
-	Audits       *audit.Service
-	Files        *file.Service
-	Registers    *register.Service
+	DB            *database.DB
+	Accounts      *account.Service
+	Calendars     *calendar.Service
+	Partners      *partner.Service
+	Enrollments   *enrollment.Service
+	Agreements    *agreement.Service
+	Invitations   *invitation.Service
+	Partnerships  *partnership.Service
+	Customers     *customer.Service
+	Catalog       *catalog.Service
+	Subscriptions *subscription.Service
+	Mailer        *mail.Mailer
+	Audits        *audit.Service
+	Files         *file.Service
+	Registers     *register.Service
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger

@@ -3,6 +3,11 @@
 package gen
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+
 	"github.com/99designs/gqlgen/graphql"
 
 	"github.com/channelgraph/channelgraph/graph/model"
@@ -11,14 +16,26 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/outbox"
+	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 )
+
+// What accepting gave.
+type AcceptCustomerInvitationPayload struct {
+	// The viewer's company as a customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AcceptCustomerInvitationError `json:"userErrors"`
+}
 
 // What writing a note gave.
 type AddEnrollmentNotePayload struct {
@@ -36,6 +53,14 @@ type AddHolidayPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.AddHolidayError `json:"userErrors"`
+}
+
+// What came of it.
+type AddLicencesPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AddLicencesError `json:"userErrors"`
 }
 
 // The answer to the open question.
@@ -98,6 +123,22 @@ type AssignEnrollmentPayload struct {
 	UserErrors []*model.AssignEnrollmentError `json:"userErrors"`
 }
 
+// What came of it.
+type AssociateResellerPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssociateResellerError `json:"userErrors"`
+}
+
+// What attesting gave.
+type AttestCustomerAgreementPayload struct {
+	// The customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AttestCustomerAgreementError `json:"userErrors"`
+}
+
 // What authorizing a provider gave.
 type AuthorizeProviderPayload struct {
 	// The partnership; null exactly when there are errors.
@@ -128,6 +169,14 @@ type CancelOperationPayload struct {
 	UserErrors []*model.CancelOperationError `json:"userErrors"`
 }
 
+// What came of it.
+type CancelProductSubscriptionPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CancelProductSubscriptionError `json:"userErrors"`
+}
+
 // What closing a partner gave.
 type ClosePartnerPayload struct {
 	// The partner; null exactly when there are errors.
@@ -156,6 +205,16 @@ type CreatePersonalTokenPayload struct {
 	UserErrors []*model.CreatePersonalTokenError `json:"userErrors"`
 }
 
+// Why something may not be done with a customer, and what would help.
+type CustomerRefusal struct {
+	// The stable code.
+	Code string `json:"code"`
+	// The reason, in the viewer's language.
+	Message string `json:"message"`
+	// What would make it possible, in the viewer's language; null where nothing would.
+	NextStep *string `json:"nextStep"`
+}
+
 // What deciding a check gave.
 type DecideEnrollmentCheckPayload struct {
 	// The enrollment; null exactly when there are errors.
@@ -173,11 +232,27 @@ type DeclareAffiliatesPayload struct {
 }
 
 // What declining gave.
+type DeclineCustomerInvitationPayload struct {
+	// The declined invitation; null exactly when there are errors.
+	Invitation *invitation.Invitation `json:"invitation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.DeclineCustomerInvitationError `json:"userErrors"`
+}
+
+// What declining gave.
 type DeclineInvitationPayload struct {
 	// The declined invitation; null exactly when there are errors.
 	Invitation *invitation.Invitation `json:"invitation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.DeclineInvitationError `json:"userErrors"`
+}
+
+// What came of it.
+type DesignateSupportContactPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.DesignateSupportContactError `json:"userErrors"`
 }
 
 // Whom to disable.
@@ -192,6 +267,14 @@ type DisableUserPayload struct {
 	User *account.User `json:"user"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.DisableUserError `json:"userErrors"`
+}
+
+// Whether a domain is free for a new tenant.
+type DomainAvailability struct {
+	// The whole domain.
+	Domain string `json:"domain"`
+	// Whether it is free. Nothing is said of who has it otherwise.
+	IsAvailable bool `json:"isAvailable"`
 }
 
 // Whom to enable.
@@ -280,6 +363,14 @@ type ExportAuditEventsPayload struct {
 	UserErrors []*model.ExportAuditEventsError `json:"userErrors"`
 }
 
+// An ordering of grants; equal values are sorted by id.
+type GrantOrder struct {
+	// What to sort by.
+	Field GrantOrderField `json:"field"`
+	// The direction.
+	Direction page.Direction `json:"direction"`
+}
+
 // What asking for an import gave.
 type ImportBusinessRegisterPayload struct {
 	// The import; null exactly when there are errors.
@@ -291,6 +382,16 @@ type ImportBusinessRegisterPayload struct {
 }
 
 // What asking for an import gave.
+type ImportCatalogPayload struct {
+	// The import; null exactly when there are errors.
+	CatalogImport *catalog.Import `json:"catalogImport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ImportCatalogError `json:"userErrors"`
+}
+
+// What asking for an import gave.
 type ImportMembershipRegisterPayload struct {
 	// The import; null exactly when there are errors.
 	RegisterImport *register.Import `json:"registerImport"`
@@ -298,6 +399,16 @@ type ImportMembershipRegisterPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ImportMembershipRegisterError `json:"userErrors"`
+}
+
+// What inviting a customer gave.
+type InviteCustomerPayload struct {
+	// The invitation; null exactly when there are errors.
+	Invitation *invitation.Invitation `json:"invitation"`
+	// The mail under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.InviteCustomerError `json:"userErrors"`
 }
 
 // What inviting a user gave.
@@ -421,6 +532,22 @@ type PublishAgreementPayload struct {
 	UserErrors []*model.PublishAgreementError `json:"userErrors"`
 }
 
+// What came of it.
+type ReactivateProductSubscriptionPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReactivateProductSubscriptionError `json:"userErrors"`
+}
+
+// What came of it.
+type ReduceLicencesPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReduceLicencesError `json:"userErrors"`
+}
+
 // What refusing a request gave.
 type RefuseTerminationPayload struct {
 	// The refused request; null exactly when there are errors.
@@ -441,6 +568,14 @@ type RegisterPartnerPayload struct {
 	UserErrors []*model.RegisterPartnerError `json:"userErrors"`
 }
 
+// What reinstating a customer gave.
+type ReinstateCustomerPayload struct {
+	// The customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReinstateCustomerError `json:"userErrors"`
+}
+
 // What reinstating a partner gave.
 type ReinstatePartnerPayload struct {
 	// The partner; null exactly when there are errors.
@@ -457,6 +592,14 @@ type RejectEnrollmentPayload struct {
 	UserErrors []*model.RejectEnrollmentError `json:"userErrors"`
 }
 
+// What ending a relationship gave.
+type RemoveCustomerPayload struct {
+	// The id of the ended relationship, which is hidden now; null exactly when there are errors.
+	RemovedRelationshipID *ident.ID `json:"removedRelationshipId"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RemoveCustomerError `json:"userErrors"`
+}
+
 // What removing a holiday gave.
 type RemoveHolidayPayload struct {
 	// The calendar without it; null exactly when there are errors.
@@ -465,6 +608,22 @@ type RemoveHolidayPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RemoveHolidayError `json:"userErrors"`
+}
+
+// What came of it.
+type RenameProductSubscriptionPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RenameProductSubscriptionError `json:"userErrors"`
+}
+
+// What renewing grants gave.
+type RenewGrantsPayload struct {
+	// One line a grant, in the order given, at most 100; null exactly when there are errors.
+	Lines []*customer.RenewLine `json:"lines"`
+	// Why nothing was done at all; empty where the lines tell.
+	UserErrors []*model.RenewGrantsError `json:"userErrors"`
 }
 
 // The dead link to replace.
@@ -653,6 +812,14 @@ type SetPartnershipLinkPausedPayload struct {
 	UserErrors []*model.SetPartnershipLinkPausedError `json:"userErrors"`
 }
 
+// What came of it.
+type SetProductSubscriptionRenewalPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SetProductSubscriptionRenewalError `json:"userErrors"`
+}
+
 // What setting roles gave.
 type SetUserRolesPayload struct {
 	// The user with the new roles; null exactly when there are errors.
@@ -709,6 +876,14 @@ type SupportProfileInput struct {
 	Website graphql.Omittable[*string] `json:"website"`
 }
 
+// What suspending a customer gave.
+type SuspendCustomerPayload struct {
+	// The customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SuspendCustomerError `json:"userErrors"`
+}
+
 // What suspending a partner gave.
 type SuspendPartnerPayload struct {
 	// The partner; null exactly when there are errors.
@@ -717,12 +892,28 @@ type SuspendPartnerPayload struct {
 	UserErrors []*model.SuspendPartnerError `json:"userErrors"`
 }
 
+// What came of it.
+type SuspendProductSubscriptionPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SuspendProductSubscriptionError `json:"userErrors"`
+}
+
 // What letting an enrollment go on gave.
 type UnfreezeEnrollmentPayload struct {
 	// The enrollment; null exactly when there are errors.
 	Enrollment *enrollment.Enrollment `json:"enrollment"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.UnfreezeEnrollmentError `json:"userErrors"`
+}
+
+// What changing a customer gave.
+type UpdateCustomerPayload struct {
+	// The customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.UpdateCustomerError `json:"userErrors"`
 }
 
 // What changing the profile gave.
@@ -757,10 +948,73 @@ type WithdrawEnrollmentPayload struct {
 	UserErrors []*model.WithdrawEnrollmentError `json:"userErrors"`
 }
 
+// What withdrawing a grant gave.
+type WithdrawGrantPayload struct {
+	// The grant; null exactly when there are errors.
+	Grant *customer.Grant `json:"grant"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.WithdrawGrantError `json:"userErrors"`
+}
+
 // What taking a request back gave.
 type WithdrawTerminationPayload struct {
 	// The withdrawn request; null exactly when there are errors.
 	Termination *partnership.Termination `json:"termination"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.WithdrawTerminationError `json:"userErrors"`
+}
+
+// What a list of grants is sorted by.
+type GrantOrderField string
+
+const (
+	// By when they end.
+	GrantOrderFieldEndsAt GrantOrderField = "ENDS_AT"
+)
+
+var AllGrantOrderField = []GrantOrderField{
+	GrantOrderFieldEndsAt,
+}
+
+func (e GrantOrderField) IsValid() bool {
+	switch e {
+	case GrantOrderFieldEndsAt:
+		return true
+	}
+	return false
+}
+
+func (e GrantOrderField) String() string {
+	return string(e)
+}
+
+func (e *GrantOrderField) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = GrantOrderField(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid GrantOrderField", str)
+	}
+	return nil
+}
+
+func (e GrantOrderField) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *GrantOrderField) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e GrantOrderField) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }

@@ -28,11 +28,18 @@ type ResolverRoot interface {
 	AuditExport() AuditExportResolver
 	Calendar() CalendarResolver
 	CalendarMove() CalendarMoveResolver
+	Customer() CustomerResolver
+	CustomerAgreement() CustomerAgreementResolver
+	CustomerInvitationOffer() CustomerInvitationOfferResolver
+	CustomerInvitationProposal() CustomerInvitationProposalResolver
+	CustomerRelationship() CustomerRelationshipResolver
 	Enrollment() EnrollmentResolver
 	EnrollmentCheck() EnrollmentCheckResolver
 	EnrollmentEntry() EnrollmentEntryResolver
 	EnrollmentMail() EnrollmentMailResolver
 	EnrollmentQuestion() EnrollmentQuestionResolver
+	Grant() GrantResolver
+	GrantRenewalLine() GrantRenewalLineResolver
 	Holiday() HolidayResolver
 	Invitation() InvitationResolver
 	InvitationMail() InvitationMailResolver
@@ -55,6 +62,7 @@ type ResolverRoot interface {
 	Query() QueryResolver
 	RegisterImport() RegisterImportResolver
 	RegisterImportProblem() RegisterImportProblemResolver
+	ScenarioAnswer() ScenarioAnswerResolver
 	Session() SessionResolver
 	Subscription() SubscriptionResolver
 	Termination() TerminationResolver
@@ -87,6 +95,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAcceptCustomerInvitationInput,
 		ec.unmarshalInputAddEnrollmentNoteInput,
 		ec.unmarshalInputAddHolidayInput,
 		ec.unmarshalInputAgreementFilter,
@@ -97,6 +106,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputApproveEnrollmentInput,
 		ec.unmarshalInputAskEnrollmentQuestionInput,
 		ec.unmarshalInputAssignEnrollmentInput,
+		ec.unmarshalInputAttestCustomerAgreementInput,
 		ec.unmarshalInputAuditEventFilter,
 		ec.unmarshalInputAuthorizeProviderInput,
 		ec.unmarshalInputBeginEnrollmentInput,
@@ -104,8 +114,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputClosePartnerInput,
 		ec.unmarshalInputCompleteTerminationInput,
 		ec.unmarshalInputCreatePersonalTokenInput,
+		ec.unmarshalInputCustomerAddressInput,
+		ec.unmarshalInputCustomerAgreementInput,
+		ec.unmarshalInputCustomerDelegationInput,
+		ec.unmarshalInputCustomerFilter,
+		ec.unmarshalInputCustomerOrder,
 		ec.unmarshalInputDecideEnrollmentCheckInput,
 		ec.unmarshalInputDeclareAffiliatesInput,
+		ec.unmarshalInputDeclineCustomerInvitationInput,
 		ec.unmarshalInputDeclineInvitationInput,
 		ec.unmarshalInputDisableUserInput,
 		ec.unmarshalInputEnableUserInput,
@@ -115,11 +131,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEnrollmentFilter,
 		ec.unmarshalInputEnrollmentOrder,
 		ec.unmarshalInputExportAuditEventsInput,
+		ec.unmarshalInputGrantFilter,
+		ec.unmarshalInputGrantOrder,
 		ec.unmarshalInputHolidayFilter,
 		ec.unmarshalInputImportBusinessRegisterInput,
 		ec.unmarshalInputImportMembershipRegisterInput,
 		ec.unmarshalInputInvitationFilter,
 		ec.unmarshalInputInvitationOrder,
+		ec.unmarshalInputInviteCustomerInput,
 		ec.unmarshalInputInviteUserInput,
 		ec.unmarshalInputKeepInvitationWaitingInput,
 		ec.unmarshalInputLegalProfileInput,
@@ -143,9 +162,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRegisterImportProblemFilter,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
+		ec.unmarshalInputReinstateCustomerInput,
 		ec.unmarshalInputReinstatePartnerInput,
 		ec.unmarshalInputRejectEnrollmentInput,
+		ec.unmarshalInputRemoveCustomerInput,
 		ec.unmarshalInputRemoveHolidayInput,
+		ec.unmarshalInputRenewGrantsInput,
 		ec.unmarshalInputRequestNewLinkInput,
 		ec.unmarshalInputRequestPartnershipInput,
 		ec.unmarshalInputRequestPartnershipsInput,
@@ -159,6 +181,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRevokePersonalTokenInput,
 		ec.unmarshalInputRotatePartnershipLinkInput,
 		ec.unmarshalInputSaveEnrollmentInput,
+		ec.unmarshalInputScenarioBuyerInput,
+		ec.unmarshalInputScenarioInput,
 		ec.unmarshalInputSelectProgrammeIdInput,
 		ec.unmarshalInputSetCalendarInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
@@ -168,15 +192,18 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputSubmitEnrollmentInput,
 		ec.unmarshalInputSupportDetailsInput,
 		ec.unmarshalInputSupportProfileInput,
+		ec.unmarshalInputSuspendCustomerInput,
 		ec.unmarshalInputSuspendPartnerInput,
 		ec.unmarshalInputTerminationFilter,
 		ec.unmarshalInputUnfreezeEnrollmentInput,
+		ec.unmarshalInputUpdateCustomerInput,
 		ec.unmarshalInputUpdateProfileInput,
 		ec.unmarshalInputUpdateSupportProfileInput,
 		ec.unmarshalInputUserFilter,
 		ec.unmarshalInputUserOrder,
 		ec.unmarshalInputWithdrawAdminAccessInput,
 		ec.unmarshalInputWithdrawEnrollmentInput,
+		ec.unmarshalInputWithdrawGrantInput,
 		ec.unmarshalInputWithdrawTerminationInput,
 	)
 	first := true
@@ -473,6 +500,8 @@ enum Capability {
   CUSTOMER_EDIT
   "Remove the relationship with a customer."
   CUSTOMER_REMOVE
+  "Suspend and reinstate customers."
+  CUSTOMER_SUSPEND
   "Answer the invitations of partners for the own organization, and accept the customer agreement."
   CUSTOMER_ACCEPT
   "Attest that a customer accepted the customer agreement."
@@ -1934,6 +1963,1267 @@ type RemoveHolidayError implements UserError {
 enum RemoveHolidayErrorCode {
   "The target is absent."
   NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/customer.graphqls", Input: `extend type Query {
+  """
+  The customers that the viewer's organization has: a partner those it has an active relationship with, a customer
+  itself, the operator all. By name unless asked otherwise.
+  """
+  customers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: CustomerFilter
+    "The ordering; by name without it. Cursors hold for one ordering only."
+    orderBy: CustomerOrder
+  ): CustomerConnection! @access(permission: CUSTOMER_READ)
+
+  "Whether a domain is free for the tenant of a new customer."
+  checkDomainAvailability(
+    "The first label of the domain: 3 to 40 letters, digits and single hyphens between them."
+    prefix: String!
+  ): DomainAvailability! @access(permission: CUSTOMER_ADD)
+
+  """
+  Whether some may work together, by the rules that guard every mutation: why not, and what would help. A partner
+  asks about itself and those it knows, the operator about anybody.
+  """
+  checkScenario(
+    "Who wants to do what with whom."
+    input: ScenarioInput!
+  ): ScenarioAnswer! @access(permission: CUSTOMER_READ)
+
+  "What the code of a mailed invitation of a customer leads to. Reading it changes nothing."
+  customerInvitationProposal(
+    "The code: what stands behind the ` + "`" + `#` + "`" + ` of the link."
+    code: String!
+  ): CustomerInvitationProposal! @public
+
+  """
+  The grants of delegated administration: a partner's own, all that a customer gave, all for the operator. What ends
+  first stands first unless asked otherwise.
+  """
+  grants(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: GrantFilter
+    "The ordering; by when they end without it. Cursors hold for one ordering only."
+    orderBy: GrantOrder
+  ): GrantConnection! @access(permission: GRANT_READ)
+}
+
+extend type Mutation {
+  """
+  Asks an existing customer for relationships: a reseller for itself and one of its providers at the same time, a
+  provider or direct-bill partner for itself. The mail is an operation; while one is open for the address it is refused.
+  """
+  inviteCustomer(
+    "Whom to ask, and for what."
+    input: InviteCustomerInput!
+  ): InviteCustomerPayload! @access(permission: CUSTOMER_INVITE)
+
+  """
+  Accepts the invitation behind a code, or one that waits for the viewer, for the viewer's company: relationships with
+  those who ask, the customer agreement where there is none yet, and the administration that was asked for or not.
+  A Global admin of a customer does it.
+  """
+  acceptCustomerInvitation(
+    "The code or invitation, and what is accepted."
+    input: AcceptCustomerInvitationInput!
+  ): AcceptCustomerInvitationPayload! @access(permission: VIEWER_READ)
+
+  "Declines the invitation behind a code, or one that waits for the viewer."
+  declineCustomerInvitation(
+    "The code or invitation, and why."
+    input: DeclineCustomerInvitationInput!
+  ): DeclineCustomerInvitationPayload! @access(permission: VIEWER_READ)
+
+  """
+  Changes a customer's record. A partner needs account administration in the customer's account; the customer's own
+  Global admin does not.
+  """
+  updateCustomer(
+    "Which customer, and what changes."
+    input: UpdateCustomerInput!
+  ): UpdateCustomerPayload! @access(permission: CUSTOMER_EDIT)
+
+  "Attests that a customer agreed to the customer agreement, which is needed before its first order."
+  attestCustomerAgreement(
+    "Which customer, who agreed, and when."
+    input: AttestCustomerAgreementInput!
+  ): AttestCustomerAgreementPayload! @access(permission: CUSTOMER_AGREEMENT_ATTEST)
+
+  """
+  Ends the relationship of the viewer's partner with a customer: it sees and administers nothing there any more, and
+  the subscriptions that it sold are suspended. Others' relationships stay.
+  """
+  removeCustomer(
+    "Which customer, and why."
+    input: RemoveCustomerInput!
+  ): RemoveCustomerPayload! @access(permission: CUSTOMER_REMOVE)
+
+  "Stops new business with a customer."
+  suspendCustomer(
+    "Which customer, and why."
+    input: SuspendCustomerInput!
+  ): SuspendCustomerPayload! @access(permission: CUSTOMER_SUSPEND)
+
+  "Lets a suspended customer do business again."
+  reinstateCustomer(
+    "Which customer, and why."
+    input: ReinstateCustomerInput!
+  ): ReinstateCustomerPayload! @access(permission: CUSTOMER_SUSPEND)
+
+  "Takes delegated administration away from a partner, for the customer; it counts from the next request on."
+  withdrawGrant(
+    "Which grant."
+    input: WithdrawGrantInput!
+  ): WithdrawGrantPayload! @access(permission: GRANT_WITHDRAW)
+
+  "Prolongs up to 100 grants of the viewer's partner from their present ends; each is a line with a result of its own."
+  renewGrants(
+    "Which grants, and by how much."
+    input: RenewGrantsInput!
+  ): RenewGrantsPayload! @access(permission: GRANT_RENEW)
+}
+
+extend type Subscription {
+  "Customers of the viewer's organization that began or changed, with their relationships and grants."
+  customerChanged(
+    "Only this customer."
+    id: ID
+  ): Customer! @access(permission: CUSTOMER_READ)
+}
+
+extend type Viewer {
+  "The organization's customer record; null where it is no customer, or where hidden."
+  customer: Customer
+}
+
+extend type Invitation {
+  "What an invitation of a customer offers; null for others, and where hidden."
+  customerOffer: CustomerInvitationOffer
+}
+
+"Where a customer stands."
+enum CustomerStatus {
+  "Business can be done with it."
+  ACTIVE
+  "No new business is done with it."
+  SUSPENDED
+}
+
+"An end customer: an organization with its own tenant."
+type Customer implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The name of the company."
+  companyName: String!
+  "The domain that names its tenant."
+  domain: String!
+  "The two letter code of its country."
+  country: String!
+  "The code of its region."
+  region: String!
+  "Its registration ID; may be empty."
+  registrationId: String!
+  "Its address; the fields of a customer that has told none are empty."
+  address: PostalAddress!
+  "Where bills go; may be empty."
+  billingEmail: String!
+  "Its telephone number; may be empty."
+  phone: String!
+  "The language of mails to it: ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `."
+  locale: String!
+  "Whether its partners may be granted the ownership of its tenant's resources."
+  isAzureType: Boolean!
+  "Where it stands."
+  status: CustomerStatus!
+  "Whether it has agreed to the customer agreement, which is needed before the first order."
+  hasAgreement: Boolean!
+  "When it first agreed; null while it has not."
+  agreedAt: Time
+  "The organization; null where hidden."
+  organization: Organization
+  "For a partner the reseller that it has the customer with, or is itself; null for none, and for other viewers."
+  reseller: Partner
+  "For a partner the provider that it has the customer with, or is itself, also as a direct-bill partner; null for none, and for other viewers."
+  seller: Partner
+  """
+  The relationships that the viewer sees, oldest first, at most 100: a partner's own and that of whom it shares the
+  customer with; all of them for the customer and the operator.
+  """
+  relationships: [CustomerRelationship!]!
+  "The agreements that the viewer sees, oldest first, at most 100: a partner those that it attested or asked for."
+  agreements: [CustomerAgreement!]!
+  "What the viewer's partner may do in the customer's account now, in all at most 4; empty for other viewers."
+  administration: [DelegatedRole!]!
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was made."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"One row of a list of customers with its place."
+type CustomerEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Customer!
+}
+
+"One page of a list of customers."
+type CustomerConnection {
+  "The page's rows with their places."
+  edges: [CustomerEdge!]!
+  "The page's rows without their places."
+  nodes: [Customer!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"What a list of customers is sorted by."
+enum CustomerOrderField {
+  "By company name."
+  NAME
+  "By domain."
+  DOMAIN
+  "By since when it is the partner's customer, or for others at all."
+  CREATED_AT
+}
+
+"An ordering of customers; equal values are sorted by id."
+input CustomerOrder {
+  "What to sort by."
+  field: CustomerOrderField! = NAME
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"Narrows a list of customers; conditions given together must all hold."
+input CustomerFilter {
+  "Only customers whose company name or domain begins with this text, in any case."
+  search: String
+  "Only customers that stand here."
+  status: CustomerStatus
+  "Only customers of this country, by its two letter code."
+  country: String
+  "Only customers that this reseller has; for a partner, those that it has together with it."
+  resellerId: ID
+  "Only customers that this provider has; for a partner, those that it has together with it."
+  providerId: ID
+  "True keeps those that the viewer's provider has without a reseller, false those with one."
+  withoutReseller: Boolean
+}
+
+"What a partner is to a customer."
+enum CustomerRelationshipKind {
+  "The indirect provider that sells, through a reseller or by itself."
+  PROVIDER
+  "The indirect reseller that the customer knows."
+  RESELLER
+  "The direct-bill partner."
+  DIRECT_BILL
+}
+
+"Where a relationship stands."
+enum CustomerRelationshipStatus {
+  "It is there."
+  ACTIVE
+  "The partner ended it."
+  REMOVED
+}
+
+"The relation between a customer and a partner."
+type CustomerRelationship implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The customer."
+  customer: Customer!
+  "The partner's profile; null where hidden, as from customers."
+  partner: Partner
+  "The partner's public card."
+  card: PartnerCard!
+  "What the partner is to the customer."
+  kind: CustomerRelationshipKind!
+  "Whom it came with: the reseller of a provider, the provider of a reseller; null for nobody, and where hidden."
+  counterpart: PartnerCard
+  "Where it stands."
+  status: CustomerRelationshipStatus!
+  "Why the partner ended it; null while it has not."
+  removedReason: String
+  "When the partner ended it; null while it has not."
+  removedAt: Time
+  "Counts the changes."
+  version: Int!
+  "When it was made."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"How a customer agreement came about."
+enum CustomerAgreementKind {
+  "A seller attested it."
+  ATTESTED
+  "The customer accepted it."
+  ACCEPTED
+}
+
+"Says that a customer agreed to the customer agreement."
+type CustomerAgreement {
+  "The opaque, permanent id."
+  id: ID!
+  "How it came about."
+  kind: CustomerAgreementKind!
+  "The public card of the partner that attested it, or whose invitation was accepted."
+  partner: PartnerCard!
+  "The first name of who agreed."
+  firstName: String!
+  "The last name of who agreed."
+  lastName: String!
+  "The address of who agreed."
+  email: String!
+  "The telephone number of who agreed; may be empty."
+  phone: String!
+  "The day of it, as ` + "`" + `2026-12-25` + "`" + `."
+  agreedOn: String!
+  "When it was recorded."
+  createdAt: Time!
+}
+
+"What a grant lets a partner do in a customer's account."
+enum DelegatedRole {
+  "Administer the account; it includes support and billing."
+  ACCOUNT_ADMIN
+  "Act in support requests."
+  SUPPORT
+  "Act in billing."
+  BILLING
+  "Own the resources of an Azure-type customer."
+  TENANT_OWNER
+}
+
+"Where a grant stands."
+enum GrantStatus {
+  "It was given and neither ended nor withdrawn."
+  ACTIVE
+  "Its time is over."
+  EXPIRED
+  "The customer withdrew it, or the relationship ended."
+  WITHDRAWN
+}
+
+"Lets a partner administer in a customer's account until it ends."
+type Grant implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The customer that gave it."
+  customer: Customer!
+  "The public card of the partner that got it."
+  partner: PartnerCard!
+  "What it allows, in all at most 4."
+  roles: [DelegatedRole!]!
+  "Whether it counts at this moment."
+  isEffective: Boolean!
+  "When it begins."
+  startsAt: Time!
+  "When it ends, at most two years from the last renewal. Both sides are told 30, 7 and 1 days before."
+  endsAt: Time!
+  "By how many days it extends itself at its end; 0 not."
+  autoExtendDays: Int!
+  "Where it stands."
+  status: GrantStatus!
+  "When it was withdrawn; null where it was not."
+  withdrawnAt: Time
+  "Who withdrew it; null where nobody did, the relationship ended, or hidden."
+  withdrawnBy: User
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was given."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"One row of a list of grants with its place."
+type GrantEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Grant!
+}
+
+"One page of a list of grants."
+type GrantConnection {
+  "The page's rows with their places."
+  edges: [GrantEdge!]!
+  "The page's rows without their places."
+  nodes: [Grant!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"What a list of grants is sorted by."
+enum GrantOrderField {
+  "By when they end."
+  ENDS_AT
+}
+
+"An ordering of grants; equal values are sorted by id."
+input GrantOrder {
+  "What to sort by."
+  field: GrantOrderField! = ENDS_AT
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"Narrows a list of grants; conditions given together must all hold."
+input GrantFilter {
+  "Only grants in one of these states, at most 3."
+  status: [GrantStatus!]
+  "Only grants of this customer."
+  customerId: ID
+  "Only grants to this partner."
+  partnerId: ID
+  "Only grants that end before this moment, such as those to renew."
+  endsBefore: Time
+}
+
+"Whether a domain is free for a new tenant."
+type DomainAvailability {
+  "The whole domain."
+  domain: String!
+  "Whether it is free. Nothing is said of who has it otherwise."
+  isAvailable: Boolean!
+}
+
+"What some want to do together."
+enum ScenarioAct {
+  "Sell to a customer, or change what it bought."
+  SELL
+  "Have a relationship with a customer without selling to it."
+  MANAGE
+  "Become partners, as provider and reseller."
+  PARTNERSHIP
+}
+
+"Who wants to do what with whom. The buyer is a customer, or described; a partnership needs neither."
+input ScenarioInput {
+  "What is to be done."
+  act: ScenarioAct!
+  "Who buys from the operator: the provider or direct-bill partner."
+  sellerId: ID!
+  "Whom the provider sells through, or wants as a partner."
+  resellerId: ID
+  "The customer."
+  customerId: ID
+  "A company that is no customer yet."
+  buyer: ScenarioBuyerInput
+}
+
+"A company that is no customer yet."
+input ScenarioBuyerInput {
+  "The name of the company."
+  companyName: String!
+  "The two letter code of its country."
+  country: String!
+  "Its registration ID, where it has one."
+  registrationId: String
+  "The domain of the tenant that would be used; a new one without it."
+  domain: String
+}
+
+"What the rules say of a scenario."
+type ScenarioAnswer {
+  "Whether nothing stands against it."
+  isAllowed: Boolean!
+  "What stands against it, at most 15."
+  refusals: [CustomerRefusal!]!
+}
+
+"Why something may not be done with a customer, and what would help."
+type CustomerRefusal {
+  "The stable code."
+  code: CustomerRefusalCode!
+  "The reason, in the viewer's language."
+  message: String!
+  "What would make it possible, in the viewer's language; null where nothing would."
+  nextStep: String
+}
+
+"Why something may not be done with a customer."
+enum CustomerRefusalCode {
+  "Seller and customer belong to one house."
+  AFFILIATE
+  "The reseller has not signed the partner agreement."
+  AGREEMENT_NOT_SIGNED
+  "The customer's house has a partnership with the provider."
+  ALREADY_PARTNERED
+  "The customer agreement is missing."
+  CUSTOMER_AGREEMENT_MISSING
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The viewer's organization is no customer."
+  NOT_A_CUSTOMER
+  "The company is not enrolled."
+  NOT_ENROLLED
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "The reseller is not active in the programme."
+  PARTNER_NOT_ACTIVE
+  "The provider has not signed the partner agreement."
+  PROVIDER_AGREEMENT_NOT_SIGNED
+  "The provider is not active in the programme."
+  PROVIDER_NOT_ACTIVE
+  "They belong to different regions."
+  REGION_MISMATCH
+  "The seller has no relationship with the customer."
+  RELATIONSHIP_MISSING
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "The reseller has no relationship with the customer."
+  RESELLER_NOT_RELATED
+  "Seller and customer are the same."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
+  "It is a partner's own work account."
+  TENANT_IS_PARTNER
+  "The provider is no indirect provider, or the other no indirect reseller."
+  WRONG_KIND
+}
+
+"What an invitation of a customer offers."
+type CustomerInvitationOffer {
+  "The public card of the provider or direct-bill partner that the customer is asked for."
+  seller: PartnerCard!
+  "The public card of the reseller that asks together with a provider; null for one seller alone."
+  reseller: PartnerCard
+  "The administration that is asked for, in all at most 4."
+  roles: [DelegatedRole!]!
+  "For how many days it is asked for."
+  grantDays: Int!
+  "By how many days the grant would extend itself at its end; 0 not."
+  autoExtendDays: Int!
+}
+
+"What the code of an invitation leads to now."
+enum CustomerInvitationProposalState {
+  "It can be answered."
+  OPEN
+  "It was accepted."
+  ACCEPTED
+  "It was declined."
+  DECLINED
+  "Its time is over."
+  EXPIRED
+  "The inviter took it back."
+  REVOKED
+  "A newer link took its place."
+  REPLACED
+  "Nothing is known under the code."
+  UNKNOWN
+}
+
+"The invitation behind a code. For an unknown code everything but ` + "`" + `state` + "`" + ` is empty."
+type CustomerInvitationProposal {
+  "What the code leads to now."
+  state: CustomerInvitationProposalState!
+  "The provider or direct-bill partner that the customer is asked for; null for an unknown code."
+  seller: PartnerCard
+  "The reseller that asks together with a provider; null for one seller alone."
+  reseller: PartnerCard
+  "The person who asks; null for an unknown code."
+  inviterName: String
+  "The invited address with its name hidden, such as ` + "`" + `j***@example.com` + "`" + `; null for an unknown code."
+  recipient: String
+  "The inviting person's own words; null without any."
+  note: String
+  "The administration that is asked for, in all at most 4."
+  roles: [DelegatedRole!]!
+  "For how many days it is asked for; 0 for an unknown code."
+  grantDays: Int!
+  "Whether the grant would extend itself by 180 days at its end."
+  autoExtends: Boolean!
+  "When it can no longer be answered; null for an unknown code."
+  expiresAt: Time
+  "When it was answered; null while it was not."
+  decidedAt: Time
+  "The customer that accepted; null for everybody else than its own people."
+  customer: Customer
+  "Whether the viewer's company has not agreed to the customer agreement yet."
+  needsAgreement: Boolean!
+  "Whether a new link may be asked for with ` + "`" + `requestNewLink` + "`" + `."
+  canRequestNewLink: Boolean!
+  "Whether somebody has to sign in before it can be answered."
+  needsSignIn: Boolean!
+  "Whether the invited address has no account, so that its company can make one on the page of the link."
+  canSetUp: Boolean!
+  "Whether the viewer may accept or decline now."
+  mayAccept: Boolean!
+  "Whether the viewer is no Global admin, who alone may answer."
+  lacksRole: Boolean!
+  "Why the viewer's organization may not accept, at most 15; empty where it may, or nobody is signed in."
+  refusals: [CustomerRefusal!]!
+}
+
+"Which administration is to be delegated, and for how long."
+input CustomerDelegationInput {
+  "What is asked for, at most 4; empty asks for nothing."
+  roles: [DelegatedRole!]!
+  "For how many days, 1 to 730; 365 without it."
+  days: Int
+  "Whether the grant shall extend itself by 180 days at its end; not without it."
+  autoExtends: Boolean
+}
+
+"Whom to invite, and for what."
+input InviteCustomerInput {
+  "The address to ask."
+  email: String!
+  "The provider that the customer is to buy through; needed from resellers, and from nobody else."
+  providerId: ID
+  "The person's own words, at most 1,000 characters, quoted in the mail."
+  text: String
+  "The language of the mail, ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `; the viewer's without it."
+  locale: String
+  "The administration to ask for; none without it."
+  delegation: CustomerDelegationInput
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of another mail."
+  idempotencyKey: String
+}
+
+"What inviting a customer gave."
+type InviteCustomerPayload {
+  "The invitation; null exactly when there are errors."
+  invitation: Invitation
+  "The mail under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [InviteCustomerError!]!
+}
+
+"The invitation to accept, by code or by id: exactly one of the two."
+input AcceptCustomerInvitationInput {
+  "The code: what stands behind the ` + "`" + `#` + "`" + ` of the link."
+  code: String
+  "The id of an invitation of ` + "`" + `receivedInvitations` + "`" + `."
+  invitationId: ID
+  "The check box: the viewer has read who gets what. Must be true."
+  confirmed: Boolean!
+  "Accepts the customer agreement; needed unless the company has agreed before."
+  acceptsAgreement: Boolean! = false
+  "Gives the administration that is asked for."
+  delegatesAdministration: Boolean! = false
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What accepting gave."
+type AcceptCustomerInvitationPayload {
+  "The viewer's company as a customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [AcceptCustomerInvitationError!]!
+}
+
+"The invitation to decline, by code or by id: exactly one of the two."
+input DeclineCustomerInvitationInput {
+  "The code: what stands behind the ` + "`" + `#` + "`" + ` of the link."
+  code: String
+  "The id of an invitation of ` + "`" + `receivedInvitations` + "`" + `."
+  invitationId: ID
+  "Why, at most 500 characters; the inviter reads it."
+  reason: String
+}
+
+"What declining gave."
+type DeclineCustomerInvitationPayload {
+  "The declined invitation; null exactly when there are errors."
+  invitation: Invitation
+  "Why nothing was done; empty on success."
+  userErrors: [DeclineCustomerInvitationError!]!
+}
+
+"An address of a customer."
+input CustomerAddressInput {
+  "Street and number, 1 to 200 characters."
+  line1: String!
+  "More of it, at most 200 characters."
+  line2: String
+  "The city, 1 to 100 characters."
+  city: String!
+  "The postal code; needed unless the country has none."
+  postalCode: String
+  "The code of the state; needed where the country has a list, otherwise absent."
+  state: String
+  "The two letter code of the country. It fixes the region, and that of a customer never changes."
+  country: String!
+}
+
+"Which customer, and what changes. What is absent or null stays; an empty text clears."
+input UpdateCustomerInput {
+  "The id of the customer."
+  customerId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the customer has changed since this version."
+  expectedVersion: Int
+  "The name of the company."
+  companyName: String
+  "The registration ID; needed where the country asks for it."
+  registrationId: String
+  "The address; the country of it is not changed."
+  address: CustomerAddressInput
+  "Where bills go."
+  billingEmail: String
+  "The telephone number; needed where the country asks for it."
+  phone: String
+  "The language of mails to it: ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `."
+  locale: String
+}
+
+"What changing a customer gave."
+type UpdateCustomerPayload {
+  "The customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [UpdateCustomerError!]!
+}
+
+"Who agreed for a customer, and when."
+input CustomerAgreementInput {
+  "The first name, 1 to 50 characters."
+  firstName: String!
+  "The last name, 1 to 50 characters."
+  lastName: String!
+  "The address."
+  email: String!
+  "The telephone number."
+  phone: String
+  "The day, as ` + "`" + `2026-12-25` + "`" + `; not in the future."
+  agreedOn: String!
+}
+
+"Which customer agreed, who for it, and when."
+input AttestCustomerAgreementInput {
+  "The id of the customer."
+  customerId: ID!
+  "Who agreed, and when."
+  agreement: CustomerAgreementInput!
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What attesting gave."
+type AttestCustomerAgreementPayload {
+  "The customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [AttestCustomerAgreementError!]!
+}
+
+"Which relationship to end, and why."
+input RemoveCustomerInput {
+  "The id of the customer."
+  customerId: ID!
+  "Why, 1 to 500 characters; the customer and the other side read it."
+  reason: String!
+}
+
+"What ending a relationship gave."
+type RemoveCustomerPayload {
+  "The id of the ended relationship, which is hidden now; null exactly when there are errors."
+  removedRelationshipId: ID
+  "Why nothing was done; empty on success."
+  userErrors: [RemoveCustomerError!]!
+}
+
+"Which customer to suspend, and why."
+input SuspendCustomerInput {
+  "The id of the customer."
+  customerId: ID!
+  "Why, 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the customer has changed since this version."
+  expectedVersion: Int
+}
+
+"What suspending a customer gave."
+type SuspendCustomerPayload {
+  "The customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [SuspendCustomerError!]!
+}
+
+"Which customer to reinstate, and why."
+input ReinstateCustomerInput {
+  "The id of the customer."
+  customerId: ID!
+  "Why, 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the customer has changed since this version."
+  expectedVersion: Int
+}
+
+"What reinstating a customer gave."
+type ReinstateCustomerPayload {
+  "The customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [ReinstateCustomerError!]!
+}
+
+"Which grant to withdraw."
+input WithdrawGrantInput {
+  "The id of the grant."
+  grantId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the grant has changed since this version."
+  expectedVersion: Int
+}
+
+"What withdrawing a grant gave."
+type WithdrawGrantPayload {
+  "The grant; null exactly when there are errors."
+  grant: Grant
+  "Why nothing was done; empty on success."
+  userErrors: [WithdrawGrantError!]!
+}
+
+"Which grants to prolong, and by how much."
+input RenewGrantsInput {
+  "The ids of the grants, 1 to 100."
+  grantIds: [ID!]!
+  "By how many days from the present end, 1 to 730; the new end lies at most two years from now."
+  days: Int!
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What became of one grant of a renewal."
+type GrantRenewalLine {
+  "The id as it was given."
+  grantId: ID!
+  "The grant; null where there are problems."
+  grant: Grant
+  "Why it was not renewed, at most 5; empty where it was."
+  problems: [RenewGrantsError!]!
+}
+
+"What renewing grants gave."
+type RenewGrantsPayload {
+  "One line a grant, in the order given, at most 100; null exactly when there are errors."
+  lines: [GrantRenewalLine!]
+  "Why nothing was done at all; empty where the lines tell."
+  userErrors: [RenewGrantsError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why a customer could not be invited."
+type InviteCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: InviteCustomerErrorCode!
+}
+
+"The codes of why a customer could not be invited."
+enum InviteCustomerErrorCode {
+  "The text holds an address or telephone number, which is not allowed there."
+  CONTACT_DETAILS_NOT_ALLOWED
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is of a seller's own domain."
+  EMAIL_OF_SELLER
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The number of days is out of range."
+  GRANT_DAYS
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The inviter has sent as many invitations today as it may."
+  INVITATION_LIMIT
+  "An invitation to the address is open."
+  INVITATION_PENDING
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "Only a reseller names a provider."
+  PROVIDER_NOT_EXPECTED
+  "A reseller has to name a provider."
+  PROVIDER_REQUIRED
+  "The address has been asked as often in 30 days as it may be."
+  RECIPIENT_LIMIT
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "A value is missing."
+  REQUIRED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an invitation could not be accepted."
+type AcceptCustomerInvitationError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AcceptCustomerInvitationErrorCode!
+}
+
+"The codes of why an invitation could not be accepted."
+enum AcceptCustomerInvitationErrorCode {
+  "Seller and customer belong to one house."
+  AFFILIATE
+  "The customer's house has a partnership with the provider."
+  ALREADY_PARTNERED
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The customer agreement has to be accepted."
+  CUSTOMER_AGREEMENT_REQUIRED
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The invitation's state does not allow it."
+  INVITATION_CLOSED
+  "The invitation's time is over."
+  INVITATION_EXPIRED
+  "A newer link took the place of this one."
+  LINK_REPLACED
+  "The viewer's organization is no customer."
+  NOT_A_CUSTOMER
+  "The box was not ticked."
+  NOT_CONFIRMED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "They belong to different regions."
+  REGION_MISMATCH
+  "A value is missing."
+  REQUIRED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "Seller and customer are the same."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
+  "It is a partner's own work account."
+  TENANT_IS_PARTNER
+}
+
+"Why an invitation could not be declined."
+type DeclineCustomerInvitationError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: DeclineCustomerInvitationErrorCode!
+}
+
+"The codes of why an invitation could not be declined."
+enum DeclineCustomerInvitationErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The invitation's state does not allow it."
+  INVITATION_CLOSED
+  "The invitation's time is over."
+  INVITATION_EXPIRED
+  "A newer link took the place of this one."
+  LINK_REPLACED
+  "The viewer's organization is no customer."
+  NOT_A_CUSTOMER
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a customer's record could not be changed."
+type UpdateCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: UpdateCustomerErrorCode!
+}
+
+"The codes of why a customer's record could not be changed."
+enum UpdateCustomerErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The programme does not know the country, or it is closed to newcomers."
+  COUNTRY_UNKNOWN
+  "The registration ID is that of a customer in the programme."
+  CUSTOMER_EXISTS
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The customer has not delegated its account administration, or has withdrawn it."
+  GRANT_REQUIRED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "A value is missing."
+  REQUIRED
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "A value is too long."
+  TOO_LONG
+  "A value is too short."
+  TOO_SHORT
+}
+
+"Why the customer agreement could not be attested."
+type AttestCustomerAgreementError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AttestCustomerAgreementErrorCode!
+}
+
+"The codes of why the customer agreement could not be attested."
+enum AttestCustomerAgreementErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The text is no date."
+  DATE_INVALID
+  "The date lies in the future."
+  DATE_IN_FUTURE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a relationship with a customer could not be ended."
+type RemoveCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RemoveCustomerErrorCode!
+}
+
+"The codes of why a relationship with a customer could not be ended."
+enum RemoveCustomerErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a customer could not be suspended."
+type SuspendCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SuspendCustomerErrorCode!
+}
+
+"The codes of why a customer could not be suspended."
+enum SuspendCustomerErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The customer's status does not allow it."
+  CUSTOMER_STATUS_FORBIDS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a customer could not be reinstated."
+type ReinstateCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReinstateCustomerErrorCode!
+}
+
+"The codes of why a customer could not be reinstated."
+enum ReinstateCustomerErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The customer's status does not allow it."
+  CUSTOMER_STATUS_FORBIDS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a grant could not be withdrawn."
+type WithdrawGrantError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: WithdrawGrantErrorCode!
+}
+
+"The codes of why a grant could not be withdrawn."
+enum WithdrawGrantErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The grant has ended."
+  GRANT_ENDED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"Why grants could not be renewed, or one was not."
+type RenewGrantsError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RenewGrantsErrorCode!
+}
+
+"The codes of why grants could not be renewed, or one was not."
+enum RenewGrantsErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The number of days is out of range."
+  GRANT_DAYS
+  "The grant has ended."
+  GRANT_ENDED
+  "The grant would end more than two years from now."
+  GRANT_TOO_LONG
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A list is too long."
+  TOO_MANY
 }
 `, BuiltIn: false},
 	{Name: "../schema/enrollment.graphqls", Input: `extend type Query {
@@ -3957,6 +5247,8 @@ enum EventKind {
   ENROLLMENT_CHANGED
   "The state of an operation changed."
   OPERATION_CHANGED
+  "A customer, its relationships or its grants changed."
+  CUSTOMER_CHANGED
 }
 
 "Says that something changed, not what: read the subject again."
@@ -3979,6 +5271,8 @@ enum FilePurpose {
   SUPPORT_ATTACHMENT
   "A list for one of the operator's registers: text in UTF-8, such as CSV, at most 20 MiB; gone once it is imported."
   REGISTER_IMPORT
+  "Offers for the catalogue: CSV or JSON in UTF-8, at most 20 MiB; gone once it is imported."
+  CATALOG_IMPORT
 }
 
 """
@@ -4054,6 +5348,8 @@ extend type Mutation {
 enum InvitationKind {
   "A partnership between the inviting provider and the recipient's company."
   PARTNERSHIP
+  "Relationships of the recipient's company, as a customer, with those who ask."
+  CUSTOMER
 }
 
 "The state of an invitation. Queued and sent ones are open; the others are final, and sending again opens some of them."
@@ -4230,6 +5526,8 @@ enum ResendInvitationErrorCode {
   INVITATION_PENDING
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
   "The provider has not signed the partner agreement."
   PROVIDER_AGREEMENT_NOT_SIGNED
   "The provider is not active in the programme."
@@ -4238,6 +5536,18 @@ enum ResendInvitationErrorCode {
   RECIPIENT_LIMIT
   "The address refuses mail."
   RECIPIENT_SUPPRESSED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
   "The provider is no indirect provider, or the other no indirect reseller."
   WRONG_KIND
 }
@@ -6984,6 +8294,28 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AcceptCustomerInvitationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AcceptCustomerInvitationError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AcceptCustomerInvitationError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AcceptCustomerInvitationError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AcceptCustomerInvitationError", field.Name)
+}
+
+func (ec *executionContext) childFields_AcceptCustomerInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_AcceptCustomerInvitationPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AcceptCustomerInvitationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AcceptCustomerInvitationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AddEnrollmentNoteError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -7274,6 +8606,28 @@ func (ec *executionContext) childFields_AssignEnrollmentPayload(ctx context.Cont
 		return ec.fieldContext_AssignEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AssignEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AttestCustomerAgreementError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AttestCustomerAgreementError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AttestCustomerAgreementError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AttestCustomerAgreementError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AttestCustomerAgreementError", field.Name)
+}
+
+func (ec *executionContext) childFields_AttestCustomerAgreementPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_AttestCustomerAgreementPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AttestCustomerAgreementPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AttestCustomerAgreementPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7582,6 +8936,208 @@ func (ec *executionContext) childFields_CreatePersonalTokenPayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type CreatePersonalTokenPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Customer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Customer_id(ctx, field)
+	case "companyName":
+		return ec.fieldContext_Customer_companyName(ctx, field)
+	case "domain":
+		return ec.fieldContext_Customer_domain(ctx, field)
+	case "country":
+		return ec.fieldContext_Customer_country(ctx, field)
+	case "region":
+		return ec.fieldContext_Customer_region(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_Customer_registrationId(ctx, field)
+	case "address":
+		return ec.fieldContext_Customer_address(ctx, field)
+	case "billingEmail":
+		return ec.fieldContext_Customer_billingEmail(ctx, field)
+	case "phone":
+		return ec.fieldContext_Customer_phone(ctx, field)
+	case "locale":
+		return ec.fieldContext_Customer_locale(ctx, field)
+	case "isAzureType":
+		return ec.fieldContext_Customer_isAzureType(ctx, field)
+	case "status":
+		return ec.fieldContext_Customer_status(ctx, field)
+	case "hasAgreement":
+		return ec.fieldContext_Customer_hasAgreement(ctx, field)
+	case "agreedAt":
+		return ec.fieldContext_Customer_agreedAt(ctx, field)
+	case "organization":
+		return ec.fieldContext_Customer_organization(ctx, field)
+	case "reseller":
+		return ec.fieldContext_Customer_reseller(ctx, field)
+	case "seller":
+		return ec.fieldContext_Customer_seller(ctx, field)
+	case "relationships":
+		return ec.fieldContext_Customer_relationships(ctx, field)
+	case "agreements":
+		return ec.fieldContext_Customer_agreements(ctx, field)
+	case "administration":
+		return ec.fieldContext_Customer_administration(ctx, field)
+	case "version":
+		return ec.fieldContext_Customer_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Customer_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Customer_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Customer", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerAgreement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_CustomerAgreement_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_CustomerAgreement_kind(ctx, field)
+	case "partner":
+		return ec.fieldContext_CustomerAgreement_partner(ctx, field)
+	case "firstName":
+		return ec.fieldContext_CustomerAgreement_firstName(ctx, field)
+	case "lastName":
+		return ec.fieldContext_CustomerAgreement_lastName(ctx, field)
+	case "email":
+		return ec.fieldContext_CustomerAgreement_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_CustomerAgreement_phone(ctx, field)
+	case "agreedOn":
+		return ec.fieldContext_CustomerAgreement_agreedOn(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CustomerAgreement_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerAgreement", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_CustomerConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_CustomerConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_CustomerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_CustomerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_CustomerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_CustomerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerInvitationOffer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "seller":
+		return ec.fieldContext_CustomerInvitationOffer_seller(ctx, field)
+	case "reseller":
+		return ec.fieldContext_CustomerInvitationOffer_reseller(ctx, field)
+	case "roles":
+		return ec.fieldContext_CustomerInvitationOffer_roles(ctx, field)
+	case "grantDays":
+		return ec.fieldContext_CustomerInvitationOffer_grantDays(ctx, field)
+	case "autoExtendDays":
+		return ec.fieldContext_CustomerInvitationOffer_autoExtendDays(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerInvitationOffer", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerInvitationProposal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_CustomerInvitationProposal_state(ctx, field)
+	case "seller":
+		return ec.fieldContext_CustomerInvitationProposal_seller(ctx, field)
+	case "reseller":
+		return ec.fieldContext_CustomerInvitationProposal_reseller(ctx, field)
+	case "inviterName":
+		return ec.fieldContext_CustomerInvitationProposal_inviterName(ctx, field)
+	case "recipient":
+		return ec.fieldContext_CustomerInvitationProposal_recipient(ctx, field)
+	case "note":
+		return ec.fieldContext_CustomerInvitationProposal_note(ctx, field)
+	case "roles":
+		return ec.fieldContext_CustomerInvitationProposal_roles(ctx, field)
+	case "grantDays":
+		return ec.fieldContext_CustomerInvitationProposal_grantDays(ctx, field)
+	case "autoExtends":
+		return ec.fieldContext_CustomerInvitationProposal_autoExtends(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_CustomerInvitationProposal_expiresAt(ctx, field)
+	case "decidedAt":
+		return ec.fieldContext_CustomerInvitationProposal_decidedAt(ctx, field)
+	case "customer":
+		return ec.fieldContext_CustomerInvitationProposal_customer(ctx, field)
+	case "needsAgreement":
+		return ec.fieldContext_CustomerInvitationProposal_needsAgreement(ctx, field)
+	case "canRequestNewLink":
+		return ec.fieldContext_CustomerInvitationProposal_canRequestNewLink(ctx, field)
+	case "needsSignIn":
+		return ec.fieldContext_CustomerInvitationProposal_needsSignIn(ctx, field)
+	case "canSetUp":
+		return ec.fieldContext_CustomerInvitationProposal_canSetUp(ctx, field)
+	case "mayAccept":
+		return ec.fieldContext_CustomerInvitationProposal_mayAccept(ctx, field)
+	case "lacksRole":
+		return ec.fieldContext_CustomerInvitationProposal_lacksRole(ctx, field)
+	case "refusals":
+		return ec.fieldContext_CustomerInvitationProposal_refusals(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerInvitationProposal", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerRefusal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_CustomerRefusal_code(ctx, field)
+	case "message":
+		return ec.fieldContext_CustomerRefusal_message(ctx, field)
+	case "nextStep":
+		return ec.fieldContext_CustomerRefusal_nextStep(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerRefusal", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerRelationship(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_CustomerRelationship_id(ctx, field)
+	case "customer":
+		return ec.fieldContext_CustomerRelationship_customer(ctx, field)
+	case "partner":
+		return ec.fieldContext_CustomerRelationship_partner(ctx, field)
+	case "card":
+		return ec.fieldContext_CustomerRelationship_card(ctx, field)
+	case "kind":
+		return ec.fieldContext_CustomerRelationship_kind(ctx, field)
+	case "counterpart":
+		return ec.fieldContext_CustomerRelationship_counterpart(ctx, field)
+	case "status":
+		return ec.fieldContext_CustomerRelationship_status(ctx, field)
+	case "removedReason":
+		return ec.fieldContext_CustomerRelationship_removedReason(ctx, field)
+	case "removedAt":
+		return ec.fieldContext_CustomerRelationship_removedAt(ctx, field)
+	case "version":
+		return ec.fieldContext_CustomerRelationship_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CustomerRelationship_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_CustomerRelationship_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerRelationship", field.Name)
+}
+
 func (ec *executionContext) childFields_DecideEnrollmentCheckError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -7626,6 +9182,28 @@ func (ec *executionContext) childFields_DeclareAffiliatesPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type DeclareAffiliatesPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_DeclineCustomerInvitationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_DeclineCustomerInvitationError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_DeclineCustomerInvitationError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_DeclineCustomerInvitationError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeclineCustomerInvitationError", field.Name)
+}
+
+func (ec *executionContext) childFields_DeclineCustomerInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitation":
+		return ec.fieldContext_DeclineCustomerInvitationPayload_invitation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DeclineCustomerInvitationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeclineCustomerInvitationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DeclineInvitationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -7668,6 +9246,16 @@ func (ec *executionContext) childFields_DisableUserPayload(ctx context.Context, 
 		return ec.fieldContext_DisableUserPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DisableUserPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DomainAvailability(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "domain":
+		return ec.fieldContext_DomainAvailability_domain(ctx, field)
+	case "isAvailable":
+		return ec.fieldContext_DomainAvailability_isAvailable(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DomainAvailability", field.Name)
 }
 
 func (ec *executionContext) childFields_EnableUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8100,6 +9688,76 @@ func (ec *executionContext) childFields_File(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
 }
 
+func (ec *executionContext) childFields_Grant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Grant_id(ctx, field)
+	case "customer":
+		return ec.fieldContext_Grant_customer(ctx, field)
+	case "partner":
+		return ec.fieldContext_Grant_partner(ctx, field)
+	case "roles":
+		return ec.fieldContext_Grant_roles(ctx, field)
+	case "isEffective":
+		return ec.fieldContext_Grant_isEffective(ctx, field)
+	case "startsAt":
+		return ec.fieldContext_Grant_startsAt(ctx, field)
+	case "endsAt":
+		return ec.fieldContext_Grant_endsAt(ctx, field)
+	case "autoExtendDays":
+		return ec.fieldContext_Grant_autoExtendDays(ctx, field)
+	case "status":
+		return ec.fieldContext_Grant_status(ctx, field)
+	case "withdrawnAt":
+		return ec.fieldContext_Grant_withdrawnAt(ctx, field)
+	case "withdrawnBy":
+		return ec.fieldContext_Grant_withdrawnBy(ctx, field)
+	case "version":
+		return ec.fieldContext_Grant_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Grant_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Grant_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Grant", field.Name)
+}
+
+func (ec *executionContext) childFields_GrantConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_GrantConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_GrantConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_GrantConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_GrantConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GrantConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_GrantEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_GrantEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_GrantEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GrantEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_GrantRenewalLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "grantId":
+		return ec.fieldContext_GrantRenewalLine_grantId(ctx, field)
+	case "grant":
+		return ec.fieldContext_GrantRenewalLine_grant(ctx, field)
+	case "problems":
+		return ec.fieldContext_GrantRenewalLine_problems(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GrantRenewalLine", field.Name)
+}
+
 func (ec *executionContext) childFields_Holiday(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -8236,6 +9894,8 @@ func (ec *executionContext) childFields_Invitation(ctx context.Context, field gr
 		return ec.fieldContext_Invitation_createdAt(ctx, field)
 	case "updatedAt":
 		return ec.fieldContext_Invitation_updatedAt(ctx, field)
+	case "customerOffer":
+		return ec.fieldContext_Invitation_customerOffer(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Invitation", field.Name)
 }
@@ -8286,6 +9946,30 @@ func (ec *executionContext) childFields_InvitationMail(ctx context.Context, fiel
 		return ec.fieldContext_InvitationMail_events(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type InvitationMail", field.Name)
+}
+
+func (ec *executionContext) childFields_InviteCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_InviteCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_InviteCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_InviteCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InviteCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_InviteCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitation":
+		return ec.fieldContext_InviteCustomerPayload_invitation(ctx, field)
+	case "operation":
+		return ec.fieldContext_InviteCustomerPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_InviteCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InviteCustomerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_InviteUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9254,6 +10938,28 @@ func (ec *executionContext) childFields_RegisteredCompany(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type RegisteredCompany", field.Name)
 }
 
+func (ec *executionContext) childFields_ReinstateCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReinstateCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReinstateCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReinstateCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinstateCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReinstateCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_ReinstateCustomerPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReinstateCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinstateCustomerPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ReinstatePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -9298,6 +11004,28 @@ func (ec *executionContext) childFields_RejectEnrollmentPayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type RejectEnrollmentPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RemoveCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RemoveCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RemoveCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RemoveCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "removedRelationshipId":
+		return ec.fieldContext_RemoveCustomerPayload_removedRelationshipId(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RemoveCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveCustomerPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RemoveHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -9320,6 +11048,28 @@ func (ec *executionContext) childFields_RemoveHolidayPayload(ctx context.Context
 		return ec.fieldContext_RemoveHolidayPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RemoveHolidayPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RenewGrantsError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RenewGrantsError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RenewGrantsError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RenewGrantsError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenewGrantsError", field.Name)
+}
+
+func (ec *executionContext) childFields_RenewGrantsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "lines":
+		return ec.fieldContext_RenewGrantsPayload_lines(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RenewGrantsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenewGrantsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RequestNewLinkError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9616,6 +11366,16 @@ func (ec *executionContext) childFields_SaveEnrollmentPayload(ctx context.Contex
 	return nil, fmt.Errorf("no field named %q was found under type SaveEnrollmentPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ScenarioAnswer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "isAllowed":
+		return ec.fieldContext_ScenarioAnswer_isAllowed(ctx, field)
+	case "refusals":
+		return ec.fieldContext_ScenarioAnswer_refusals(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScenarioAnswer", field.Name)
+}
+
 func (ec *executionContext) childFields_SelectProgrammeIdError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -9810,6 +11570,28 @@ func (ec *executionContext) childFields_SupportProfile(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type SupportProfile", field.Name)
 }
 
+func (ec *executionContext) childFields_SuspendCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SuspendCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SuspendCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SuspendCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_SuspendCustomerPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SuspendCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendCustomerPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SuspendPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -9904,6 +11686,28 @@ func (ec *executionContext) childFields_UnfreezeEnrollmentPayload(ctx context.Co
 		return ec.fieldContext_UnfreezeEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UnfreezeEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_UpdateCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_UpdateCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_UpdateCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_UpdateCustomerPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UpdateCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateCustomerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateProfileError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10022,6 +11826,8 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_sudoExpiresAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_Viewer_sessions(ctx, field)
+	case "customer":
+		return ec.fieldContext_Viewer_customer(ctx, field)
 	case "personalTokens":
 		return ec.fieldContext_Viewer_personalTokens(ctx, field)
 	}
@@ -10070,6 +11876,28 @@ func (ec *executionContext) childFields_WithdrawEnrollmentPayload(ctx context.Co
 		return ec.fieldContext_WithdrawEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WithdrawEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawGrantError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_WithdrawGrantError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_WithdrawGrantError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_WithdrawGrantError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawGrantError", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawGrantPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "grant":
+		return ec.fieldContext_WithdrawGrantPayload_grant(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_WithdrawGrantPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawGrantPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_WithdrawTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -466,6 +466,16 @@ func (s *Service) OfCustomers(ctx context.Context, actor access.Actor, customers
 	return out, nil
 }
 
+// OpenOfPairs counts, by partnership, what its two sides sold together and is
+// not over, pending or expired ones too: what stands in the way of ending it
+// (spec section 3). Partnerships that the actor does not see are missing.
+func (s *Service) OpenOfPairs(ctx context.Context, actor access.Actor, partnerships []ident.ID) (map[ident.ID]int, error) {
+	if !actor.Can(access.PermPartnershipRead) {
+		return map[ident.ID]int{}, nil
+	}
+	return openOfPairs(ctx, s.db.Read(), actor.Scope(), partnerships)
+}
+
 // History is a page of what happened to a subscription, the newest first; an
 // empty one of what the actor does not see. Error: ROLE_REQUIRED.
 func (s *Service) History(ctx context.Context, actor access.Actor, id ident.ID, args page.Args) (*page.Connection[*Event], error) {

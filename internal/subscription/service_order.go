@@ -105,11 +105,6 @@ func (s *Service) HeldTx(ctx context.Context, tx *database.Tx, customer ident.ID
 	return held(ctx, tx, customer)
 }
 
-// CountTx counts what a seller sold through a reseller and is not over.
-func (s *Service) CountTx(ctx context.Context, tx *database.Tx, seller, reseller ident.ID) (int, error) {
-	return living(ctx, tx, seller, reseller)
-}
-
 // removed is told, in the transaction that removes a relationship: what the
 // partner sold to the customer is suspended, and it supports nothing there any
 // more and gets no credit.

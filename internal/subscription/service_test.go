@@ -674,6 +674,32 @@ func TestAtOnce(t *testing.T) {
 	}
 }
 
+// What stands in the way of ending a partnership, for its sides and the
+// operator.
+func TestOpenOfPairs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sold(w.offer, 5)
+	over := w.sold(w.offer, 5)
+	w.sold(w.offer, 5, func(p *Purchase) { p.ResellerID = "" })
+	if _, err := w.Cancel(t.Context(), w.provider.gina, TargetInput{SubscriptionID: over.ID}); err != nil {
+		t.Fatal(err)
+	}
+	var pairs []ident.ID
+	if err := w.db.Read().NewSelect().TableExpr("partnership").Column("id").OrderExpr("reseller_id").Scan(t.Context(), &pairs); err != nil || len(pairs) != 2 {
+		t.Fatal(pairs, err)
+	}
+	for who, c := range map[string]struct {
+		actor access.Actor
+		want  int
+	}{"provider": {w.provider.gina, 1}, "reseller": {w.reseller.gina, 1}, "operator": {w.chief, 1}, "sibling": {w.sibling.gina, 0}, "stranger": {w.other.gina, 0}, "customer": {w.buyer, 0}} {
+		found, err := w.OpenOfPairs(t.Context(), c.actor, pairs)
+		if err != nil || found[pairs[0]]+found[pairs[1]] != c.want {
+			t.Errorf("%s: %v, %v", who, found, err)
+		}
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -148,11 +148,24 @@ func insertEvents(ctx context.Context, tx *database.Tx, rows []*Event) error {
 	return nil
 }
 
-// living counts a pair's subscriptions that are not over.
-func living(ctx context.Context, idb bun.IDB, seller, reseller ident.ID) (n int, err error) {
-	err = idb.NewSelect().TableExpr("product_subscription").ColumnExpr("count(*)").Where("seller_id = ?", seller).
-		Where("reseller_id = ? AND reseller_id <> ''", reseller).Where("status IN (?)", bun.List([]Status{Pending, Active, Suspended, Expired})).Scan(ctx, &n)
-	return n, err
+// openOfPairs counts, by partnership, what a pair sold and is not over.
+func openOfPairs(ctx context.Context, idb bun.IDB, s access.Scope, partnerships []ident.ID) (map[ident.ID]int, error) {
+	out := map[ident.ID]int{}
+	if len(partnerships) == 0 {
+		return out, nil
+	}
+	var rows []struct {
+		ID    ident.ID
+		Count int
+	}
+	err := idb.NewSelect().TableExpr("partnership AS p").ColumnExpr("p.id, count(*) AS count").
+		Join("JOIN product_subscription AS s ON s.reseller_id = p.reseller_id AND s.reseller_id <> '' AND s.seller_id = p.provider_id").
+		Where("p.id IN (?)", bun.List(partnerships)).Where("s.status IN (?)", bun.List([]Status{Pending, Active, Suspended, Expired})).
+		ApplyQueryBuilder(s.ByPartner("p.provider_id", "p.reseller_id")).GroupExpr("p.id").Scan(ctx, &rows)
+	for _, r := range rows {
+		out[r.ID] = r.Count
+	}
+	return out, err
 }
 
 // held lists the offers that a customer has something of, or is about to.
