@@ -166,6 +166,39 @@ func (s *Subscription) WindowEndsAt(now time.Time) *time.Time {
 	return out
 }
 
+// fresh is the subscription that a purchase makes, not provisioned yet.
+func (p Purchase) fresh(id ident.ID, at time.Time) *Subscription {
+	x := &Subscription{ID: id, CustomerID: p.CustomerID, OrganizationID: p.OrganizationID, SellerID: p.SellerID,
+		ResellerID: p.ResellerID, OrderLineID: p.OrderLineID, Country: p.Country, OfferID: p.OfferID, OfferName: p.OfferName, FriendlyName: p.FriendlyName,
+		Quantity: p.Quantity, Term: p.Term, BillingCycle: p.BillingCycle, UnitPrice: p.UnitPrice.Amount, Currency: p.UnitPrice.Currency,
+		AutoRenew: p.AutoRenew, Status: Pending, Additions: []Addition{}, AssociatedResellerID: p.AssociatedResellerID,
+		SupportContactID: p.SupportContactID, EventCount: 1, Version: 1, CreatedAt: at, UpdatedAt: at}
+	if x.SupportContactID == "" {
+		x.SupportContactID = x.SellerID
+	}
+	x.NameFolded = foldName(x)
+	return x
+}
+
+// Standing is a subscription that was provisioned at a moment and stands at
+// now as if nobody had touched it since, its terms renewed at one price, with
+// the line of history that its life began with. It is for generated worlds,
+// which were not lived through.
+func Standing(id, event ident.ID, p Purchase, at, now time.Time) (*Subscription, *Event, error) {
+	x := p.fresh(id, at)
+	if err := x.activate(at); err != nil {
+		return nil, nil, err
+	}
+	for !now.Before(*x.CommitmentEndsAt) {
+		start := *x.CommitmentEndsAt
+		x.TermsDone++
+		x.term(start, x.Price())
+	}
+	x.forget(now)
+	return x, &Event{ID: event, SubscriptionID: x.ID, Number: 1, Kind: EventActivated, At: at, Status: x.Status, Quantity: x.Quantity,
+		UnitPrice: x.UnitPrice, Currency: x.Currency}, nil
+}
+
 // activate begins the life of what was provisioned.
 func (s *Subscription) activate(now time.Time) error {
 	if err := s.may(VerbActivate); err != nil {

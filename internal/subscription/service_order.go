@@ -21,15 +21,7 @@ func (s *Service) CreateTx(ctx context.Context, tx *database.Tx, actor access.Ac
 	out := make([]*Subscription, len(list))
 	events := make([]*Event, len(list))
 	for i, n := range list {
-		x := &Subscription{ID: ident.New(ident.ProductSubscription), CustomerID: n.CustomerID, OrganizationID: n.OrganizationID, SellerID: n.SellerID,
-			ResellerID: n.ResellerID, OrderLineID: n.OrderLineID, Country: n.Country, OfferID: n.OfferID, OfferName: n.OfferName, FriendlyName: n.FriendlyName,
-			Quantity: n.Quantity, Term: n.Term, BillingCycle: n.BillingCycle, UnitPrice: n.UnitPrice.Amount, Currency: n.UnitPrice.Currency,
-			AutoRenew: n.AutoRenew, Status: Pending, Additions: []Addition{}, AssociatedResellerID: n.AssociatedResellerID,
-			SupportContactID: n.SupportContactID, EventCount: 1, Version: 1, CreatedAt: tx.Now, UpdatedAt: tx.Now}
-		if x.SupportContactID == "" {
-			x.SupportContactID = x.SellerID
-		}
-		x.NameFolded = foldName(x)
+		x := n.fresh(ident.New(ident.ProductSubscription), tx.Now)
 		out[i] = x
 		events[i] = &Event{ID: ident.New(ident.SubscriptionEvent), SubscriptionID: x.ID, Number: 1, Kind: EventCreated, At: tx.Now, ActorID: actor.UserID,
 			Status: x.Status, Quantity: x.Quantity, UnitPrice: x.UnitPrice, Currency: x.Currency}
