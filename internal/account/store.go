@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,13 +70,18 @@ type request struct {
 
 // ---- Organizations
 
-func insertOrganization(ctx context.Context, tx *database.Tx, o *Organization) error {
-	_, err := tx.NewInsert().Model(o).Exec(ctx)
-	return err
+// insertOrganization writes an organization; false where its domain is taken.
+func insertOrganization(ctx context.Context, tx *database.Tx, o *Organization) (bool, error) {
+	return inserted(tx.NewInsert().Model(o).On("CONFLICT (domain) DO NOTHING").Exec(ctx))
 }
 
-func domainTaken(ctx context.Context, idb bun.IDB, domain string) (bool, error) {
-	return idb.NewSelect().Model((*Organization)(nil)).Where("domain = ?", domain).Exists(ctx)
+// inserted reports whether a row was written, and not there before.
+func inserted(res sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
 }
 
 func organizationByID(ctx context.Context, idb bun.IDB, id ident.ID) (*Organization, error) {
@@ -125,13 +131,9 @@ func wellFormed(ids []ident.ID, kind string) []ident.ID {
 
 // ---- Users
 
-func insertUser(ctx context.Context, tx *database.Tx, u *User) error {
-	_, err := tx.NewInsert().Model(u).Exec(ctx)
-	return err
-}
-
-func emailTaken(ctx context.Context, idb bun.IDB, folded string) (bool, error) {
-	return idb.NewSelect().Model((*User)(nil)).Where("email_folded = ?", folded).Exists(ctx)
+// insertUser writes a user; false where the address is taken.
+func insertUser(ctx context.Context, tx *database.Tx, u *User) (bool, error) {
+	return inserted(tx.NewInsert().Model(u).On("CONFLICT (email_folded) DO NOTHING").Returning("NULL").Exec(ctx))
 }
 
 // saveUser writes what verbs change and counts the version up.
@@ -154,7 +156,7 @@ func noteSignIn(ctx context.Context, tx *database.Tx, u *User) error {
 // saveGeneration writes the count of mailed links, which is no change of the
 // user that others could collide with.
 func saveGeneration(ctx context.Context, tx *database.Tx, u *User) error {
-	if _, err := tx.NewUpdate().Model(u).WherePK().Column("link_generation").Exec(ctx); err != nil {
+	if _, err := tx.NewUpdate().Model(u).WherePK().Column("link_generation").Exec(database.Later(ctx)); err != nil {
 		return fmt.Errorf("counting a user's links: %w", err)
 	}
 	return nil
@@ -315,7 +317,7 @@ func setRoles(ctx context.Context, tx *database.Tx, user, by ident.ID, old, next
 		}
 	}
 	if len(come) > 0 {
-		if _, err := tx.NewInsert().Model(&come).Exec(ctx); err != nil {
+		if _, err := tx.NewInsert().Model(&come).Exec(database.Later(ctx)); err != nil {
 			return fmt.Errorf("giving roles: %w", err)
 		}
 	}
@@ -495,7 +497,7 @@ func usedFrom(ctx context.Context, idb bun.IDB, folded, prefix string) (bool, er
 // ---- Mailed links
 
 func insertLink(ctx context.Context, tx *database.Tx, c *capability) error {
-	_, err := tx.NewInsert().Model(c).Exec(ctx)
+	_, err := tx.NewInsert().Model(c).Returning("NULL").Exec(database.Later(ctx))
 	if err != nil {
 		return fmt.Errorf("writing a link: %w", err)
 	}

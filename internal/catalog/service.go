@@ -42,11 +42,22 @@ func (s *Service) OfferTx(ctx context.Context, tx *database.Tx, id ident.ID) (*O
 // OffersTx is OfferTx for several offers in two statements; absent ones are
 // missing.
 func (s *Service) OffersTx(ctx context.Context, tx *database.Tx, ids []ident.ID) (map[ident.ID]*Offer, error) {
+	return withPrices(ctx, tx, ids, nil)
+}
+
+// OffersInTx is OffersTx with what they cost in one country alone; in an
+// unknown one that is nothing.
+func (s *Service) OffersInTx(ctx context.Context, tx *database.Tx, ids []ident.ID, country string) (map[ident.ID]*Offer, error) {
+	c, _ := region.Find(country)
+	return withPrices(ctx, tx, ids, &c)
+}
+
+func withPrices(ctx context.Context, tx *database.Tx, ids []ident.ID, where *region.Country) (map[ident.ID]*Offer, error) {
 	found, err := byIDs(ctx, tx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading offers: %w", err)
 	}
-	prices, err := pricesOf(ctx, tx, ids, nil)
+	prices, err := pricesOf(ctx, tx, ids, where)
 	if err != nil {
 		return nil, fmt.Errorf("reading prices: %w", err)
 	}

@@ -80,7 +80,7 @@ func (s *Service) tellInviter(ctx context.Context, tx *database.Tx, p *proposal,
 	for k, v := range more {
 		data[k] = v
 	}
-	return s.post(ctx, tx, u, template, p.inv.ID, fmt.Sprintf("%s/%d", p.inv.ID, p.inv.Generation), data)
+	return s.post(ctx, tx, u, template, p.inv.ID, fmt.Sprintf("%s/%d", p.inv.ID, p.inv.Generation), data, false)
 }
 
 // tellAccepted mails the inviter, the Global admins of the provider that came
@@ -114,15 +114,17 @@ func (s *Service) tellBoth(ctx context.Context, tx *database.Tx, c *Customer, p 
 
 // tellCustomer mails the Global admins of a customer.
 func (s *Service) tellCustomer(ctx context.Context, tx *database.Tx, c *Customer, template, key string, data map[string]string) error {
-	return s.tellAdmins(ctx, tx, c, c.OrganizationID, template, key, data)
+	return s.tellAdmins(ctx, tx, c, c.OrganizationID, template, key, data, false)
 }
 
 // tellPartner mails the Global admins of a partner.
 func (s *Service) tellPartner(ctx context.Context, tx *database.Tx, c *Customer, p *partner.Partner, template, key string, data map[string]string) error {
-	return s.tellAdmins(ctx, tx, c, p.OrganizationID, template, key, data)
+	return s.tellAdmins(ctx, tx, c, p.OrganizationID, template, key, data, false)
 }
 
-func (s *Service) tellAdmins(ctx context.Context, tx *database.Tx, c *Customer, organization ident.ID, template, key string, data map[string]string) error {
+// tellAdmins mails the Global admins of an organization. fresh says that key
+// names something that was made in this transaction.
+func (s *Service) tellAdmins(ctx context.Context, tx *database.Tx, c *Customer, organization ident.ID, template, key string, data map[string]string, fresh bool) error {
 	us, err := s.accounts.Recipients(ctx, tx, organization, access.GlobalAdmin)
 	if err != nil {
 		return err
@@ -131,7 +133,7 @@ func (s *Service) tellAdmins(ctx context.Context, tx *database.Tx, c *Customer, 
 		data["CustomerCompany"] = c.CompanyName
 	}
 	for _, u := range us {
-		if err := s.post(ctx, tx, u, template, c.ID, key, data); err != nil {
+		if err := s.post(ctx, tx, u, template, c.ID, key, data, fresh); err != nil {
 			return err
 		}
 	}
@@ -139,9 +141,9 @@ func (s *Service) tellAdmins(ctx context.Context, tx *database.Tx, c *Customer, 
 }
 
 // post writes one mail to a user and the job that sends it.
-func (s *Service) post(ctx context.Context, tx *database.Tx, u *account.User, template string, subject ident.ID, key string, data map[string]string) error {
+func (s *Service) post(ctx context.Context, tx *database.Tx, u *account.User, template string, subject ident.ID, key string, data map[string]string, fresh bool) error {
 	m, err := s.mailer.Queue(ctx, tx, mail.Draft{Key: template + "/" + key + "/" + string(u.ID), Template: template, Locale: u.Locale, To: u.Email,
-		Data: s.mailer.Fit(template, data), OrganizationID: u.OrganizationID, SubjectID: subject})
+		Data: s.mailer.Fit(template, data), OrganizationID: u.OrganizationID, SubjectID: subject, Fresh: fresh})
 	if err != nil {
 		return err
 	}

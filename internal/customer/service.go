@@ -82,14 +82,23 @@ func Refused(path string, rs []Refusal) error {
 // scenario reads what the rules look at. Partners that are absent are
 // NOT_FOUND; who may know of them is for the caller to say.
 func (s *Service) scenario(ctx context.Context, tx *database.Tx, act Act, seller, reseller ident.ID, b Buyer) (Scenario, error) {
-	sc := Scenario{Act: act, Buyer: b}
 	ids := []ident.ID{seller}
 	if reseller != "" {
 		ids = append(ids, reseller)
 	}
 	ps, err := s.partners.Load(ctx, tx, ids...)
 	if err != nil {
-		return sc, err
+		return Scenario{Act: act, Buyer: b}, err
+	}
+	return s.scenarioOf(ctx, tx, act, ps, seller, reseller, b)
+}
+
+// scenarioOf is scenario with partners that were read.
+func (s *Service) scenarioOf(ctx context.Context, tx *database.Tx, act Act, ps map[ident.ID]*partner.Partner, seller, reseller ident.ID, b Buyer) (sc Scenario, err error) {
+	sc.Act, sc.Buyer = act, b
+	ids := []ident.ID{seller}
+	if reseller != "" {
+		ids = append(ids, reseller)
 	}
 	if sc.Seller = ps[seller]; sc.Seller == nil {
 		return sc, fault.NotFound("sellerId")
@@ -175,7 +184,7 @@ func (s *Service) CheckScenario(ctx context.Context, actor access.Actor, in Scen
 		if in.ResellerID != nil {
 			reseller = *in.ResellerID
 		}
-		if err := s.mayName(ctx, tx, actor, in.SellerID, reseller); err != nil {
+		if _, err := s.mayName(ctx, tx, actor, in.SellerID, reseller); err != nil {
 			return err
 		}
 		rs, err := s.explain(ctx, tx, actor, in, reseller)
@@ -190,17 +199,17 @@ func (s *Service) CheckScenario(ctx context.Context, actor access.Actor, in Scen
 
 // mayName proves that the actor sees the partners it names, and is one of
 // them unless it is the operator.
-func (s *Service) mayName(ctx context.Context, tx *database.Tx, actor access.Actor, seller, reseller ident.ID) error {
+func (s *Service) mayName(ctx context.Context, tx *database.Tx, actor access.Actor, seller, reseller ident.ID) (map[ident.ID]*partner.Partner, error) {
 	seen, err := s.partners.SeenTx(ctx, tx, actor, seller, reseller)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case seen[seller] == nil || !actor.Scope().All() && actor.PartnerID != seller && actor.PartnerID != reseller:
-		return fault.NotFound("sellerId")
+		return nil, fault.NotFound("sellerId")
 	case reseller != "" && seen[reseller] == nil:
-		return fault.NotFound("resellerId")
+		return nil, fault.NotFound("resellerId")
 	}
-	return nil
+	return seen, nil
 }
 
 func (s *Service) explain(ctx context.Context, tx *database.Tx, actor access.Actor, in ScenarioInput, reseller ident.ID) ([]Refusal, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
@@ -69,7 +70,8 @@ func (s *Service) prepare(ctx context.Context, tx *database.Tx, actor access.Act
 	if !actor.Scope().All() && n.SellerID != actor.PartnerID {
 		return sc, nil, fault.NotFound("sellerId")
 	}
-	if err := s.mayName(ctx, tx, actor, n.SellerID, n.ResellerID); err != nil {
+	parties, err := s.mayName(ctx, tx, actor, n.SellerID, n.ResellerID)
+	if err != nil {
 		return sc, nil, err
 	}
 	var p fault.Problems
@@ -82,7 +84,7 @@ func (s *Service) prepare(ctx context.Context, tx *database.Tx, actor access.Act
 		}
 	}
 	c := s.fresh(tx, n.Details)
-	sc, err := s.scenario(ctx, tx, Sell, n.SellerID, n.ResellerID, Buyer{Facts: c.facts(s.suffix), Region: c.Region})
+	sc, err = s.scenarioOf(ctx, tx, Sell, parties, n.SellerID, n.ResellerID, Buyer{Facts: c.facts(s.suffix), Region: c.Region})
 	if err != nil {
 		return sc, nil, err
 	}
@@ -120,12 +122,13 @@ func ofHouse(email string, sc Scenario) bool {
 // the caller's transaction. The caller adds its first admin. Errors: what is
 // wrong with the input, DOMAIN_NOT_AVAILABLE at details.domainPrefix,
 // CUSTOMER_EXISTS at details.registrationId, the refusals of the scenario.
-func (s *Service) AddTx(ctx context.Context, tx *database.Tx, actor access.Actor, n NewCustomer) (*Customer, error) {
+func (s *Service) AddTx(ctx context.Context, tx *database.Tx, actor access.Actor, n NewCustomer) (*Added, error) {
 	sc, c, err := s.prepare(ctx, tx, actor, &n)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.found(ctx, tx, c, "details.domainPrefix"); err != nil {
+	org, err := s.found(ctx, tx, c, "details.domainPrefix")
+	if err != nil {
 		return nil, err
 	}
 	if n.Agreement != nil {
@@ -166,25 +169,43 @@ func (s *Service) AddTx(ctx context.Context, tx *database.Tx, actor access.Actor
 		return nil, err
 	}
 	if sc.Reseller != nil {
-		if err := s.tellPartner(ctx, tx, c, sc.Reseller, "customer_added", string(c.ID), map[string]string{"ProviderCompany": sc.Seller.LegalName}); err != nil {
+		if err := s.tellAdmins(ctx, tx, c, sc.Reseller.OrganizationID, "customer_added", string(c.ID), map[string]string{"ProviderCompany": sc.Seller.LegalName}, true); err != nil {
 			return nil, err
 		}
 	}
-	return c, tell(ctx, tx, c, rs)
+	watchers := []ident.ID{org.ID}
+	for _, p := range parties {
+		watchers = append(watchers, p.OrganizationID)
+	}
+	return &Added{c, org, parties}, event.RecordAll(ctx, tx, event.CustomerChanged, c.ID, watchers...)
+}
+
+// Added is a customer that was added, with its organization and who sells to
+// it.
+type Added struct {
+	*Customer
+	Organization *account.Organization
+	Sellers      []*partner.Partner
+}
+
+// Owns reports whether an address is of the own domain of who sells.
+func (a *Added) Owns(email string) bool {
+	to, err := address.Parse(email)
+	return err == nil && slices.ContainsFunc(a.Sellers, func(p *partner.Partner) bool { return address.Registrable(to.Domain) == p.RegistrableDomain })
 }
 
 // found makes the organization of a customer.
-func (s *Service) found(ctx context.Context, tx *database.Tx, c *Customer, path string) error {
+func (s *Service) found(ctx context.Context, tx *database.Tx, c *Customer, path string) (*account.Organization, error) {
 	org, err := s.accounts.Found(ctx, tx, access.System("customer"), account.NewOrganization{Kind: access.Customer, Name: c.CompanyName, Domain: c.Domain,
 		Country: c.Country, Locale: c.Locale})
 	if fault.Is(err, account.CodeDomainNotFree) {
-		return fault.Conflict(path, CodeDomainTaken)
+		return nil, fault.Conflict(path, CodeDomainTaken)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.OrganizationID = org.ID
-	return nil
+	return org, nil
 }
 
 func (s *Service) agree(ctx context.Context, tx *database.Tx, actor access.Actor, c *Customer, by *partner.Partner, a Attestation, k AgreementKind) error {

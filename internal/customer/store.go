@@ -106,7 +106,11 @@ func domainTaken(ctx context.Context, idb bun.IDB, domain string) (bool, error) 
 }
 
 func insert(ctx context.Context, tx *database.Tx, c *Customer) error {
-	_, err := tx.NewInsert().Model(c).Exec(ctx)
+	how := ctx
+	if c.RegistrationIDFolded == "" { // nothing can be there twice
+		how = database.Later(ctx)
+	}
+	_, err := tx.NewInsert().Model(c).Returning("NULL").Exec(how)
 	if database.IsUnique(err) { // two at the same moment
 		return fault.Conflict("registrationId", CodeCustomerExists)
 	}
@@ -182,7 +186,7 @@ func insertRelationships(ctx context.Context, tx *database.Tx, rs []*Relationshi
 	if len(rs) == 0 {
 		return nil
 	}
-	_, err := tx.NewInsert().Model(&rs).Exec(ctx)
+	_, err := tx.NewInsert().Model(&rs).Returning("NULL").Exec(database.Later(ctx))
 	return err
 }
 
@@ -239,7 +243,7 @@ func relationshipsOf(ctx context.Context, idb bun.IDB, s access.Scope, customers
 }
 
 func insertAgreement(ctx context.Context, tx *database.Tx, a *Agreement) error {
-	_, err := tx.NewInsert().Model(a).Exec(ctx)
+	_, err := tx.NewInsert().Model(a).Exec(database.Later(ctx))
 	return err
 }
 
@@ -311,7 +315,7 @@ func granted(s access.Scope) access.Filter {
 }
 
 func insertGrant(ctx context.Context, tx *database.Tx, g *Grant) error {
-	_, err := tx.NewInsert().Model(g).Exec(ctx)
+	_, err := tx.NewInsert().Model(g).Returning("NULL").Exec(database.Later(ctx))
 	return err
 }
 

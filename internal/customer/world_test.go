@@ -178,7 +178,10 @@ func (w *world) try(seller, reseller *side, d Details) (c *Customer, err error) 
 		n.ResellerID = reseller.ID
 	}
 	err = w.db.InTx(w.t.Context(), func(ctx context.Context, tx *database.Tx) (err error) {
-		c, err = w.AddTx(ctx, tx, seller.admin, n)
+		added, err := w.AddTx(ctx, tx, seller.admin, n)
+		if err == nil {
+			c = added.Customer
+		}
 		return err
 	})
 	return c, err

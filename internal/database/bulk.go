@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 )
@@ -83,7 +82,10 @@ func (b *Bulk) Load(ctx context.Context, rows any) error {
 		columns[i] = f.Name
 	}
 	err := b.conn.Raw(func(driver any) error {
-		_, err := driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{table.Name}, columns, &source{rows: v, fields: table.Fields, at: -1})
+		if err := driver.(*laterConn).flush(ctx); err != nil {
+			return err
+		}
+		_, err := driver.(*laterConn).Conn.Conn().CopyFrom(ctx, pgx.Identifier{table.Name}, columns, &source{rows: v, fields: table.Fields, at: -1})
 		return err
 	})
 	if err != nil {

@@ -58,11 +58,20 @@ func (s *Service) Review(ctx context.Context, actor access.Actor, in ReviewInput
 }
 
 func (s *Service) offersOf(ctx context.Context, tx *database.Tx, o *Order) (map[ident.ID]*catalog.Offer, error) {
+	return s.offers.OffersTx(ctx, tx, offered(o))
+}
+
+// offersIn is offersOf with what the offers cost in one country alone.
+func (s *Service) offersIn(ctx context.Context, tx *database.Tx, o *Order, country string) (map[ident.ID]*catalog.Offer, error) {
+	return s.offers.OffersInTx(ctx, tx, offered(o), country)
+}
+
+func offered(o *Order) []ident.ID {
 	ids := make([]ident.ID, 0, len(o.Lines))
 	for _, l := range o.Lines {
 		ids = append(ids, l.OfferID)
 	}
-	return s.offers.OffersTx(ctx, tx, ids)
+	return ids
 }
 
 // price fixes the prices of a held order's lines for a country, "" for one
@@ -156,20 +165,13 @@ func placed(err error) error {
 	return f
 }
 
-// checkAdmin notes what is wrong with the first administrator.
+// checkAdmin notes what is wrong with the first administrator, by itself and
+// with who sells and who is here already.
 func (s *Service) checkAdmin(ctx context.Context, tx *database.Tx, p *fault.Problems, o *Order) error {
-	a, d := o.Newcomer.Admin, o.Newcomer.Details
-	in := account.NewUser{Email: a.Email, FirstName: a.FirstName, LastName: a.LastName}
-	if err := p.Merge("newcomer.admin", in.Validate(&account.Organization{Kind: access.Customer, Name: d.CompanyName})); err != nil {
+	if err := checkPerson(p, o); err != nil {
 		return err
 	}
-	if a.FirstName == "" {
-		p.Add("newcomer.admin.firstName", fault.CodeRequired)
-	}
-	if a.LastName == "" {
-		p.Add("newcomer.admin.lastName", fault.CodeRequired)
-	}
-	to, _ := address.Parse(a.Email)
+	to, _ := address.Parse(o.Newcomer.Admin.Email)
 	if to.Domain == "" {
 		return nil // which has been noted
 	}
@@ -192,6 +194,22 @@ func (s *Service) checkAdmin(ctx context.Context, tx *database.Tx, p *fault.Prob
 		p.Add("newcomer.admin.email", account.CodeEmailNotAvailable)
 	}
 	return err
+}
+
+// checkPerson notes what is wrong with the first administrator by itself.
+func checkPerson(p *fault.Problems, o *Order) error {
+	a, d := o.Newcomer.Admin, o.Newcomer.Details
+	in := account.NewUser{Email: a.Email, FirstName: a.FirstName, LastName: a.LastName}
+	if err := p.Merge("newcomer.admin", in.Validate(&account.Organization{Kind: access.Customer, Name: d.CompanyName})); err != nil {
+		return err
+	}
+	if a.FirstName == "" {
+		p.Add("newcomer.admin.firstName", fault.CodeRequired)
+	}
+	if a.LastName == "" {
+		p.Add("newcomer.admin.lastName", fault.CodeRequired)
+	}
+	return nil
 }
 
 // Submission is what became of a submitted order.
@@ -293,16 +311,17 @@ func (s *Service) replay(ctx context.Context, tx *database.Tx, actor access.Acto
 
 func (s *Service) submit(ctx context.Context, tx *database.Tx, actor access.Actor, out *Submission, hashed account.Hashed) error {
 	o := out.Order
-	offers, err := s.offersOf(ctx, tx, o)
-	if err != nil {
-		return err
-	}
 	var p fault.Problems
+	var err error
 	country := o.Newcomer.Details.Address.Country
 	if !o.AddsCustomer {
 		if country, err = s.guard(ctx, tx, &p, o); err != nil {
 			return err
 		}
+	}
+	offers, err := s.offersIn(ctx, tx, o, country)
+	if err != nil {
+		return err
 	}
 	reviewed := make([]*Line, len(o.Lines))
 	for n, l := range o.Lines {
@@ -359,21 +378,20 @@ func (s *Service) addCustomer(ctx context.Context, tx *database.Tx, actor access
 		return nil, fault.Invalid("newcomer.agreement", customer.CodeAgreementNeeded)
 	}
 	var p fault.Problems
-	if err := s.checkAdmin(ctx, tx, &p, o); err != nil {
+	if err := checkPerson(&p, o); err != nil {
 		return nil, err
 	}
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	c, err := s.customers.AddTx(ctx, tx, actor, n)
+	added, err := s.customers.AddTx(ctx, tx, actor, n)
 	if err != nil {
 		return nil, placed(err)
 	}
-	org, err := s.accounts.HoldOrganization(ctx, tx, c.OrganizationID)
-	if err != nil {
-		return nil, err
+	a, org := o.Newcomer.Admin, added.Organization
+	if added.Owns(a.Email) {
+		return nil, fault.Invalid("newcomer.admin.email", customer.CodeOwnAddress)
 	}
-	a := o.Newcomer.Admin
 	if o.GavePassword = o.Newcomer.Welcome == TemporaryPassword; !o.GavePassword {
 		hashed = account.Hashed{}
 	} else if hashed == (account.Hashed{}) { // it was a link when the password would have been made
@@ -383,8 +401,8 @@ func (s *Service) addCustomer(ctx context.Context, tx *database.Tx, actor access
 	if err != nil {
 		return nil, p.Merge("newcomer.admin", err)
 	}
-	o.CustomerID, o.AdminUserID, out.Admin = c.ID, u.ID, u
-	return c, nil
+	o.CustomerID, o.AdminUserID, out.Admin = added.ID, u.ID, u
+	return added.Customer, nil
 }
 
 // subscribe makes the subscriptions that a held order's lines are to become.

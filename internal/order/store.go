@@ -144,12 +144,12 @@ func insertLines(ctx context.Context, tx *database.Tx, o *Order) error {
 	if len(o.Lines) == 0 {
 		return nil
 	}
-	_, err := tx.NewInsert().Model(&o.Lines).Exec(ctx)
+	_, err := tx.NewInsert().Model(&o.Lines).Exec(database.Later(ctx))
 	return err
 }
 
 func dropLines(ctx context.Context, tx *database.Tx, o *Order) error {
-	_, err := tx.NewDelete().Model((*Line)(nil)).Where("order_id = ?", o.ID).Exec(ctx)
+	_, err := tx.NewDelete().Model((*Line)(nil)).Where("order_id = ?", o.ID).Exec(database.Later(ctx))
 	o.Lines = nil
 	return err
 }
@@ -167,7 +167,7 @@ func saveLines(ctx context.Context, tx *database.Tx, ls ...*Line) error {
 	for _, l := range ls {
 		l.UpdatedAt = tx.Now
 	}
-	_, err := q.Exec(ctx)
+	_, err := q.Exec(database.Later(ctx))
 	return err
 }
 

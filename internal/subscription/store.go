@@ -122,7 +122,7 @@ func overdue(ctx context.Context, idb bun.IDB, before time.Time) (bool, error) {
 }
 
 func insert(ctx context.Context, tx *database.Tx, rows []*Subscription) error {
-	_, err := tx.NewInsert().Model(&rows).Exec(ctx)
+	_, err := tx.NewInsert().Model(&rows).Returning("NULL").Exec(database.Later(ctx))
 	return err
 }
 
@@ -141,7 +141,7 @@ func save(ctx context.Context, tx *database.Tx, s *Subscription) error {
 
 func insertEvents(ctx context.Context, tx *database.Tx, rows []*Event) error {
 	for part := range slices.Chunk(rows, 500) {
-		if _, err := tx.NewInsert().Model(&part).Exec(ctx); err != nil {
+		if _, err := tx.NewInsert().Model(&part).Exec(database.Later(ctx)); err != nil {
 			return err
 		}
 	}

@@ -195,7 +195,10 @@ func (w *world) buys(name string, seller house, reseller ...house) (c *customer.
 		n.ResellerID = r.ID
 	}
 	w.tx(func(ctx context.Context, tx *database.Tx) (err error) {
-		c, err = w.customers.AddTx(ctx, tx, seller.gina, n)
+		added, err := w.customers.AddTx(ctx, tx, seller.gina, n)
+		if err == nil {
+			c = added.Customer
+		}
 		return err
 	})
 	return c
