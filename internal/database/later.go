@@ -1,14 +1,17 @@
 package database
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
+	"io"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -56,13 +59,17 @@ type laterConn struct {
 	waiting []string
 }
 
+// BeginTx begins with the first statement; one with particular wishes begins
+// at once.
 func (c *laterConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	tx, err := c.Conn.BeginTx(ctx, o)
-	if err != nil {
-		return nil, err
+	if o != (driver.TxOptions{}) {
+		return c.Conn.BeginTx(ctx, o)
 	}
-	c.inTx, c.waiting = true, nil
-	return &laterTx{ctx: ctx, conn: c, inner: tx}, nil
+	if c.Conn.Conn().IsClosed() {
+		return nil, driver.ErrBadConn
+	}
+	c.inTx, c.waiting = true, append(c.waiting[:0], "begin")
+	return &laterTx{ctx: ctx, conn: c}, nil
 }
 
 func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -71,7 +78,7 @@ func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver
 		return driver.RowsAffected(0), nil
 	}
 	if len(c.waiting) > 0 && len(args) == 0 {
-		tag, err := c.send(ctx, query)
+		tag, _, err := c.send(ctx, query)
 		return driver.RowsAffected(tag.RowsAffected()), err
 	}
 	if err := c.flush(ctx); err != nil {
@@ -81,6 +88,13 @@ func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver
 }
 
 func (c *laterConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if len(c.waiting) > 0 && len(args) == 0 {
+		_, rows, err := c.send(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		return rows, nil
+	}
 	if err := c.flush(ctx); err != nil {
 		return nil, err
 	}
@@ -99,51 +113,152 @@ func (c *laterConn) flush(ctx context.Context) error {
 	if len(c.waiting) == 0 {
 		return nil
 	}
-	_, err := c.send(ctx, "")
+	_, _, err := c.send(ctx, "")
 	return err
 }
 
 // send sends what waits and, unless it is "", a statement after it, and tells
 // the last one's outcome.
-func (c *laterConn) send(ctx context.Context, query string) (pgconn.CommandTag, error) {
+func (c *laterConn) send(ctx context.Context, query string) (tag pgconn.CommandTag, rows *readRows, err error) {
 	late := len(c.waiting)
-	all := c.waiting
 	if query != "" {
-		all = append(all, query)
+		c.waiting = append(c.waiting, query)
 	}
-	c.waiting = nil
-	results := c.Conn.Conn().PgConn().Exec(ctx, strings.Join(all, ";\n"))
-	var tag pgconn.CommandTag
+	text := strings.Join(c.waiting, ";\n")
+	c.waiting = c.waiting[:0]
+	results := c.Conn.Conn().PgConn().Exec(ctx, text)
 	done := 0
 	for results.NextResult() {
-		var err error
-		if tag, err = results.ResultReader().Close(); err != nil {
+		r := results.ResultReader()
+		if done == late {
+			rows = readAll(c.Conn.Conn().TypeMap(), r)
+		}
+		if tag, err = r.Close(); err != nil {
 			break
 		}
 		done++
 	}
-	err := results.Close()
+	if cerr := results.Close(); cerr != nil {
+		err = cerr
+	}
+	if err == nil && query != "" && rows == nil { // a statement of nothing
+		rows = &readRows{}
+	}
+	if err == nil && rows != nil {
+		err = rows.err
+	}
 	if err != nil && done < late {
 		err = &lateError{err}
 	}
-	return tag, err
+	return tag, rows, err
 }
 
-// laterTx commits with what waits.
+// readRows are the rows of a statement that travelled with others.
+type readRows struct {
+	columns []string
+	values  [][]driver.Value
+	err     error
+}
+
+// readAll reads a result as database/sql wants its values.
+func readAll(types *pgtype.Map, r *pgconn.ResultReader) *readRows {
+	out := &readRows{}
+	fields := r.FieldDescriptions()
+	for _, f := range fields {
+		out.columns = append(out.columns, f.Name)
+	}
+	for r.NextRow() {
+		row := make([]driver.Value, len(fields))
+		for i, text := range r.Values() {
+			v, err := value(types, fields[i].DataTypeOID, text)
+			if err != nil && out.err == nil {
+				out.err = fmt.Errorf("reading %s: %w", fields[i].Name, err)
+			}
+			row[i] = v
+		}
+		out.values = append(out.values, row)
+	}
+	return out
+}
+
+// value is what the driver makes of a column's text otherwise.
+func value(types *pgtype.Map, oid uint32, text []byte) (driver.Value, error) {
+	if text == nil {
+		return nil, nil
+	}
+	switch oid {
+	case pgtype.BoolOID:
+		return text[0] == 't', nil
+	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID:
+		return strconv.ParseInt(string(text), 10, 64)
+	case pgtype.Float4OID, pgtype.Float8OID:
+		return strconv.ParseFloat(string(text), 64)
+	case pgtype.JSONOID, pgtype.JSONBOID, pgtype.XMLOID:
+		return bytes.Clone(text), nil
+	case pgtype.ByteaOID:
+		return scanned[[]byte](types, oid, text)
+	case pgtype.DateOID:
+		d, err := scanned[pgtype.Date](types, oid, text)
+		if err != nil {
+			return nil, err
+		}
+		return d.Value()
+	case pgtype.TimestampOID:
+		d, err := scanned[pgtype.Timestamp](types, oid, text)
+		if err != nil {
+			return nil, err
+		}
+		return d.Value()
+	case pgtype.TimestamptzOID:
+		d, err := scanned[pgtype.Timestamptz](types, oid, text)
+		if err != nil {
+			return nil, err
+		}
+		return d.Value()
+	}
+	return string(text), nil
+}
+
+func scanned[T any](types *pgtype.Map, oid uint32, text []byte) (v T, err error) {
+	err = types.Scan(oid, pgtype.TextFormatCode, text, &v)
+	return v, err
+}
+
+func (r *readRows) Columns() []string { return r.columns }
+func (r *readRows) Close() error      { return nil }
+
+func (r *readRows) Next(dest []driver.Value) error {
+	if len(r.values) == 0 {
+		return io.EOF
+	}
+	copy(dest, r.values[0])
+	r.values = r.values[1:]
+	return nil
+}
+
+// laterTx begins with its first statement and commits with what waits.
 type laterTx struct {
-	ctx   context.Context // the transaction's own, as the driver keeps it
-	conn  *laterConn
-	inner driver.Tx
+	ctx  context.Context // the transaction's own, as the driver keeps it
+	conn *laterConn
+}
+
+// unbegun reports that nothing was sent yet.
+func (t *laterTx) unbegun() bool {
+	return len(t.conn.waiting) > 0 && t.conn.waiting[0] == "begin"
 }
 
 func (t *laterTx) Commit() error {
 	t.conn.inTx = false
-	if len(t.conn.waiting) == 0 {
-		return t.inner.Commit()
+	if len(t.conn.waiting) == 1 && t.unbegun() {
+		t.conn.waiting = t.conn.waiting[:0]
+		return nil
 	}
-	tag, err := t.conn.send(t.ctx, "commit")
+	tag, _, err := t.conn.send(t.ctx, "commit")
 	if err != nil {
-		return errors.Join(err, t.inner.Rollback())
+		if t.conn.Conn.Conn().PgConn().TxStatus() != 'I' {
+			_ = t.Rollback() // there is an error to return already
+		}
+		return err
 	}
 	if tag.String() == "ROLLBACK" { // it had failed before
 		return pgx.ErrTxCommitRollback
@@ -152,6 +267,14 @@ func (t *laterTx) Commit() error {
 }
 
 func (t *laterTx) Rollback() error {
-	t.conn.inTx, t.conn.waiting = false, nil
-	return t.inner.Rollback()
+	unbegun := t.unbegun()
+	t.conn.inTx, t.conn.waiting = false, t.conn.waiting[:0]
+	if unbegun {
+		return nil
+	}
+	_, _, err := t.conn.send(t.ctx, "rollback")
+	if err != nil { // who knows where the connection stands
+		_ = t.conn.Conn.Conn().Close(t.ctx)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -232,14 +233,12 @@ func (s *Service) Submit(ctx context.Context, actor access.Actor, in SubmitInput
 	if actor.IsAnonymous() {
 		return nil, fault.Unauthenticated()
 	}
-	shown, hashed, err := s.password(ctx, actor, in.OrderID)
-	if err != nil {
-		return nil, err
-	}
+	var shown secret.String
+	var hashed account.Hashed
 	const verb = "submitOrder"
 	key := deref(in.IdempotencyKey)
 	var out *Submission
-	err = s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
+	run := func(ctx context.Context, tx *database.Tx) error {
 		out = nil
 		prior, err := outbox.Once(ctx, tx, actor, verb, key, in)
 		if err != nil {
@@ -264,27 +263,22 @@ func (s *Service) Submit(ctx context.Context, actor access.Actor, in SubmitInput
 			out.TemporaryPassword = shown
 		}
 		return outbox.Remember(ctx, tx, actor, verb, key, map[string]string{"order": string(o.ID)})
-	})
+	}
+	err := s.db.InTx(ctx, run)
+	if errors.Is(err, errPassword) {
+		if shown, hashed, err = s.accounts.NewTemporary(ctx); err == nil {
+			err = s.db.InTx(ctx, run)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// password makes the temporary password that submitting an order will need,
-// before the transaction, since hashing takes its time.
-func (s *Service) password(ctx context.Context, actor access.Actor, id ident.ID) (secret.String, account.Hashed, error) {
-	found, err := byIDs(ctx, s.db.Read(), actor.Scope(), []ident.ID{id})
-	if err != nil {
-		return "", account.Hashed{}, fmt.Errorf("reading an order: %w", err)
-	}
-	o := found[id]
-	if o == nil || o.SellerID != actor.PartnerID || !o.IsDraft(s.db.Now()) || o.ReviewedAt == nil || o.Newcomer.Welcome != TemporaryPassword ||
-		!actor.Can(access.PermOrderSubmit) || !actor.Can(access.PermCustomerAdd) {
-		return "", account.Hashed{}, nil
-	}
-	return s.accounts.NewTemporary(ctx)
-}
+// errPassword takes a submission back that needs a temporary password, which
+// is made outside of the transaction, since hashing takes its time.
+var errPassword = errors.New("a temporary password is needed")
 
 // replay answers a repeated submission, without what is told once.
 func (s *Service) replay(ctx context.Context, tx *database.Tx, actor access.Actor, id ident.ID) (*Submission, error) {
@@ -384,6 +378,11 @@ func (s *Service) addCustomer(ctx context.Context, tx *database.Tx, actor access
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
+	if o.GavePassword = o.Newcomer.Welcome == TemporaryPassword; !o.GavePassword {
+		hashed = account.Hashed{}
+	} else if hashed == (account.Hashed{}) {
+		return nil, errPassword
+	}
 	added, err := s.customers.AddTx(ctx, tx, actor, n)
 	if err != nil {
 		return nil, placed(err)
@@ -391,11 +390,6 @@ func (s *Service) addCustomer(ctx context.Context, tx *database.Tx, actor access
 	a, org := o.Newcomer.Admin, added.Organization
 	if added.Owns(a.Email) {
 		return nil, fault.Invalid("newcomer.admin.email", customer.CodeOwnAddress)
-	}
-	if o.GavePassword = o.Newcomer.Welcome == TemporaryPassword; !o.GavePassword {
-		hashed = account.Hashed{}
-	} else if hashed == (account.Hashed{}) { // it was a link when the password would have been made
-		return nil, fault.Conflict("expectedVersion", fault.CodeConflict)
 	}
 	u, _, err := s.accounts.AddAdmin(ctx, tx, actor, org, account.NewUser{Email: a.Email, FirstName: a.FirstName, LastName: a.LastName, Locale: org.Locale}, hashed)
 	if err != nil {
