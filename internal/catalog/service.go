@@ -52,21 +52,6 @@ func (s *Service) OffersInTx(ctx context.Context, tx *database.Tx, ids []ident.I
 	return withPrices(ctx, tx, ids, &c)
 }
 
-func withPrices(ctx context.Context, tx *database.Tx, ids []ident.ID, where *region.Country) (map[ident.ID]*Offer, error) {
-	found, err := byIDs(ctx, tx, ids)
-	if err != nil {
-		return nil, fmt.Errorf("reading offers: %w", err)
-	}
-	prices, err := pricesOf(ctx, tx, ids, where)
-	if err != nil {
-		return nil, fmt.Errorf("reading prices: %w", err)
-	}
-	for id, o := range found {
-		o.Prices = prices[id]
-	}
-	return found, nil
-}
-
 // BySKUTx finds offers by their SKUs, without prices; absent ones are missing.
 // It reads the whole catalogue, for imports and the demo world.
 func (s *Service) BySKUTx(ctx context.Context, tx *database.Tx) (map[string]*Offer, error) {

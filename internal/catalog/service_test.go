@@ -452,7 +452,7 @@ func TestPrices(t *testing.T) {
 		if basic, err = w.OfferTx(ctx, tx, all["MW-BUS-BASIC"].ID); err != nil {
 			return err
 		}
-		if n := w.db.Queries() - before; n != 2 {
+		if n := w.db.Queries() - before; n > 2 {
 			t.Errorf("an offer costs %d statements", n)
 		}
 		none, err := w.OfferTx(ctx, tx, ident.New(ident.Offer))

@@ -40,21 +40,50 @@ func byIDs(ctx context.Context, idb bun.IDB, ids []ident.ID) (map[ident.ID]*Offe
 // pricesOf reads the prices of offers, of every region or of one currency of
 // one.
 func pricesOf(ctx context.Context, idb bun.IDB, ids []ident.ID, where *region.Country) (map[ident.ID][]*Price, error) {
-	out := map[ident.ID][]*Price{}
 	if len(ids) == 0 {
-		return out, nil
+		return map[ident.ID][]*Price{}, nil
 	}
 	var rows []*Price
-	q := idb.NewSelect().Model(&rows).Where("offer_price.offer_id IN (?)", bun.List(ids))
+	err := charged(idb.NewSelect().Model(&rows), ids, where).Scan(ctx)
+	return byOffer(rows), err
+}
+
+func charged(q *bun.SelectQuery, ids []ident.ID, where *region.Country) *bun.SelectQuery {
+	q = q.Where("offer_price.offer_id IN (?)", bun.List(ids))
 	if where != nil {
 		q = q.Where("offer_price.region = ? AND offer_price.currency = ?", where.Region, where.Currency)
 	}
-	err := q.Scan(ctx)
+	return q
+}
+
+func byOffer(rows []*Price) map[ident.ID][]*Price {
+	out := map[ident.ID][]*Price{}
 	slices.SortFunc(rows, comparePrices)
 	for _, r := range rows {
 		out[r.OfferID] = append(out[r.OfferID], r)
 	}
-	return out, err
+	return out
+}
+
+// withPrices reads offers with what they cost, in one country or, with nil,
+// everywhere.
+func withPrices(ctx context.Context, tx *database.Tx, ids []ident.ID, where *region.Country) (map[ident.ID]*Offer, error) {
+	out := map[ident.ID]*Offer{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var offers []*Offer
+	var prices []*Price
+	err := tx.Select(ctx, tx.NewSelect().Model(&offers).Where("offer.id IN (?)", bun.List(ids)), charged(tx.NewSelect().Model(&prices), ids, where))
+	if err != nil {
+		return nil, fmt.Errorf("reading offers with their prices: %w", err)
+	}
+	of := byOffer(prices)
+	for _, o := range offers {
+		o.Prices = of[o.ID]
+		out[o.ID] = o
+	}
+	return out, nil
 }
 
 // bySKU reads the whole catalogue, without prices.

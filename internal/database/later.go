@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
 )
 
 type laterKey struct{}
@@ -28,6 +30,49 @@ type laterKey struct{}
 //
 // A model with nil pointers needs Returning("NULL"), or bun reads them back.
 func Later(ctx context.Context) context.Context { return context.WithValue(ctx, laterKey{}, true) }
+
+type severalKey struct{}
+
+// Select scans several queries into their models, slices of pointers to
+// structs, in one round trip where that makes a difference.
+func (tx *Tx) Select(ctx context.Context, queries ...*bun.SelectQuery) error {
+	if tx.db.dialect != Postgres {
+		for _, q := range queries {
+			if err := q.Scan(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	texts := make([]string, len(queries))
+	for i, q := range queries {
+		text, err := q.AppendQuery(tx.db.write.QueryGen(), nil)
+		if err != nil {
+			return err
+		}
+		texts[i] = string(text)
+	}
+	rows, err := tx.QueryContext(context.WithValue(ctx, severalKey{}, true), strings.Join(texts, ";\n"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for i, q := range queries {
+		if i > 0 && !rows.NextResultSet() {
+			return fmt.Errorf("%d queries were answered by %d results", len(queries), i)
+		}
+		list := reflect.ValueOf(q.GetModel().Value()).Elem()
+		list.SetLen(0)
+		for rows.Next() {
+			row := reflect.New(list.Type().Elem().Elem())
+			if err := tx.db.write.ScanRow(ctx, rows, row.Interface()); err != nil {
+				return err
+			}
+			list.Set(reflect.Append(list, row))
+		}
+	}
+	return rows.Err()
+}
 
 // lateError is what became of a statement that nobody waited for. It hides
 // the engine's error from those who look for one of their own.
@@ -74,7 +119,7 @@ func (c *laterConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 
 func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if later, _ := ctx.Value(laterKey{}).(bool); later && c.inTx && len(args) == 0 {
-		c.waiting = append(c.waiting, query)
+		c.wait(query)
 		return driver.RowsAffected(0), nil
 	}
 	if len(c.waiting) > 0 && len(args) == 0 {
@@ -87,8 +132,28 @@ func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver
 	return c.Conn.ExecContext(ctx, query, args)
 }
 
+// wait puts a statement at the end of those that wait; a row for the table
+// into which the last one writes becomes one more row of that.
+func (c *laterConn) wait(query string) {
+	if n := len(c.waiting); n > 0 {
+		last := c.waiting[n-1]
+		head, row, ok := strings.Cut(query, " VALUES (")
+		if ok && strings.HasPrefix(head, "INSERT INTO ") && strings.HasPrefix(last, head+" VALUES (") && plain(last) && plain(query) {
+			c.waiting[n-1] = last + ", (" + row
+			return
+		}
+	}
+	c.waiting = append(c.waiting, query)
+}
+
+// plain reports that an INSERT surely ends with its values.
+func plain(query string) bool {
+	return !strings.Contains(query, " ON CONFLICT ") && !strings.Contains(query, " RETURNING ")
+}
+
 func (c *laterConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if len(c.waiting) > 0 && len(args) == 0 {
+	several, _ := ctx.Value(severalKey{}).(bool)
+	if (several || len(c.waiting) > 0) && len(args) == 0 {
 		_, rows, err := c.send(ctx, query)
 		if err != nil {
 			return nil, err
@@ -117,8 +182,8 @@ func (c *laterConn) flush(ctx context.Context) error {
 	return err
 }
 
-// send sends what waits and, unless it is "", a statement after it, and tells
-// the last one's outcome.
+// send sends what waits and, unless it is "", a statement after it, or
+// several, and tells the last one's outcome and what all of these read.
 func (c *laterConn) send(ctx context.Context, query string) (tag pgconn.CommandTag, rows *readRows, err error) {
 	late := len(c.waiting)
 	if query != "" {
@@ -130,11 +195,20 @@ func (c *laterConn) send(ctx context.Context, query string) (tag pgconn.CommandT
 	done := 0
 	for results.NextResult() {
 		r := results.ResultReader()
-		if done == late {
-			rows = readAll(c.Conn.Conn().TypeMap(), r)
+		if done >= late {
+			read := readAll(c.Conn.Conn().TypeMap(), r)
+			if rows == nil {
+				rows = read
+			} else {
+				rows.next = append(rows.next, read)
+			}
+			if err == nil {
+				err = read.err
+			}
 		}
-		if tag, err = r.Close(); err != nil {
-			break
+		var cerr error
+		if tag, cerr = r.Close(); cerr != nil {
+			break // results tell it too
 		}
 		done++
 	}
@@ -143,9 +217,6 @@ func (c *laterConn) send(ctx context.Context, query string) (tag pgconn.CommandT
 	}
 	if err == nil && query != "" && rows == nil { // a statement of nothing
 		rows = &readRows{}
-	}
-	if err == nil && rows != nil {
-		err = rows.err
 	}
 	if err != nil && done < late {
 		err = &lateError{err}
@@ -158,6 +229,20 @@ type readRows struct {
 	columns []string
 	values  [][]driver.Value
 	err     error
+	next    []*readRows
+}
+
+// HasNextResultSet and NextResultSet make it a driver.RowsNextResultSet.
+func (r *readRows) HasNextResultSet() bool { return len(r.next) > 0 }
+
+func (r *readRows) NextResultSet() error {
+	if len(r.next) == 0 {
+		return io.EOF
+	}
+	rest := r.next[1:]
+	*r = *r.next[0]
+	r.next = rest
+	return nil
 }
 
 // readAll reads a result as database/sql wants its values.

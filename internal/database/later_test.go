@@ -1,10 +1,16 @@
 package database_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
 
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
@@ -106,5 +112,68 @@ func TestLater(t *testing.T) {
 	})
 	if got := read(); !errors.Is(err, mine) || got != "l1=it's; 1! l2=2! l3=3" {
 		t.Error(got, err)
+	}
+}
+
+// TestSelect reads with one statement what several find, as each would alone.
+func TestSelect(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	type row struct {
+		bun.BaseModel `bun:"table:export_file"`
+		ID            string            `bun:"id,pk"`
+		Filter        map[string]string `bun:"filter,type:jsonb"`
+		Done          int               `bun:"rows_done"`
+		Total         *int              `bun:"rows_total"`
+		Bytes         int64             `bun:"bytes"`
+		CreatedAt     time.Time         `bun:"created_at"`
+		FinishedAt    *time.Time        `bun:"finished_at"`
+	}
+	type chunk struct {
+		bun.BaseModel `bun:"table:export_chunk"`
+		ExportID      string `bun:"export_id,pk"`
+		Number        int    `bun:"number,pk"`
+		Data          []byte `bun:"data"`
+	}
+	err := db.InTx(t.Context(), func(ctx context.Context, tx *database.Tx) error {
+		const put = "INSERT INTO export_file (id, organization_id, requested_by_id, kind, filter, rows_done, rows_total, bytes, created_at, finished_at, expires_at) VALUES (?, '', '', '', ?, ?, ?, ?, ?, ?, ?)"
+		for i, total := range []any{nil, 7} {
+			var finished any
+			if total != nil {
+				finished = tx.Now.Add(time.Second)
+			}
+			if _, err := tx.NewRaw(put, strconv.Itoa(i), `{"a":"it's; \\ ?"}`, i, total, int64(1)<<40, tx.Now, finished, tx.Now).Exec(database.Later(ctx)); err != nil {
+				return err
+			}
+		}
+		for i := range 2 {
+			if _, err := tx.NewRaw("INSERT INTO export_chunk (export_id, number, data) VALUES ('1', ?, ?)", i, []byte{0, 0xff, byte(i)}).Exec(database.Later(ctx)); err != nil {
+				return err
+			}
+		}
+		var files, none, single []*row
+		var chunks []*chunk
+		before := db.Queries()
+		err := tx.Select(ctx, tx.NewSelect().Model(&files).OrderExpr("id"), tx.NewSelect().Model(&none).Where("id = 'x'"), tx.NewSelect().Model(&chunks).OrderExpr("number"))
+		if err != nil {
+			return err
+		}
+		if n := db.Queries() - before; db.Dialect() == database.Postgres && n != 1 {
+			t.Errorf("%d statements", n)
+		}
+		if err := tx.NewSelect().Model(&single).OrderExpr("id").Scan(ctx); err != nil {
+			return err
+		}
+		if len(none) != 0 || len(files) != 2 || !reflect.DeepEqual(files, single) || files[1].Filter["a"] != `it's; \ ?` || *files[1].Total != 7 || files[0].Total != nil ||
+			!files[1].FinishedAt.Equal(tx.Now.Add(time.Second)) {
+			t.Errorf("%+v %+v", files[0], files[1])
+		}
+		if len(chunks) != 2 || !bytes.Equal(chunks[1].Data, []byte{0, 0xff, 1}) {
+			t.Error(chunks)
+		}
+		return tx.Select(ctx, tx.NewSelect().Model(&files), tx.NewSelect().Model(&none).Where("no_column = 1"))
+	})
+	if err == nil {
+		t.Error("a wrong query passed")
 	}
 }

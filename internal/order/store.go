@@ -48,23 +48,17 @@ func byIDs(ctx context.Context, idb bun.IDB, s access.Scope, ids []ident.ID) (ma
 	return out, err
 }
 
-func find(ctx context.Context, q *bun.SelectQuery, s access.Scope, id ident.ID) (*Order, error) {
-	var row Order
-	err := q.Model(&row).Where("customer_order.id = ?", id).ApplyQueryBuilder(reach(s, "customer_order")).Scan(ctx)
-	if database.IsNoRows(err) {
-		return nil, nil
-	}
-	return &row, err
-}
-
 // lock reads an order with its lines and holds it.
 func lock(ctx context.Context, tx *database.Tx, s access.Scope, id ident.ID) (*Order, error) {
-	o, err := find(ctx, tx.Lock(tx.NewSelect()), s, id)
-	if err != nil || o == nil {
+	var orders []*Order
+	var lines []*Line
+	err := tx.Select(ctx, tx.Lock(tx.NewSelect().Model(&orders).Where("customer_order.id = ?", id).ApplyQueryBuilder(reach(s, "customer_order"))),
+		tx.NewSelect().Model(&lines).Where("order_line.order_id = ?", id).OrderExpr("order_line.number"))
+	if err != nil || len(orders) == 0 {
 		return nil, err
 	}
-	err = tx.NewSelect().Model(&o.Lines).Where("order_line.order_id = ?", o.ID).OrderExpr("order_line.number").Scan(ctx)
-	return o, err
+	orders[0].Lines = lines
+	return orders[0], nil
 }
 
 // orderOf is the order of a line, "" where there is none.
