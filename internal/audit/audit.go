@@ -96,7 +96,7 @@ func Record(ctx context.Context, tx *database.Tx, actor access.Actor, act Act) e
 	if e.Changed == nil {
 		e.Changed = []string{}
 	}
-	_, err := tx.NewInsert().Model(e).Exec(database.Later(ctx))
+	_, err := tx.NewInsert().Model(e).Exec(database.Last(ctx))
 	return err
 }
 

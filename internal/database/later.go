@@ -29,7 +29,18 @@ type laterKey struct{}
 // of itself. SQLite knows no round trips and runs everything at once.
 //
 // A model with nil pointers needs Returning("NULL"), or bun reads them back.
-func Later(ctx context.Context) context.Context { return context.WithValue(ctx, laterKey{}, true) }
+func Later(ctx context.Context) context.Context { return context.WithValue(ctx, laterKey{}, inOrder) }
+
+// Last is Later for rows that their own transaction never reads and nothing
+// refers to, such as audit events: they go with the commit, all those of a
+// table as one statement.
+func Last(ctx context.Context) context.Context { return context.WithValue(ctx, laterKey{}, atTheEnd) }
+
+// When a statement goes that nobody waits for.
+const (
+	inOrder = iota + 1
+	atTheEnd
+)
 
 type severalKey struct{}
 
@@ -102,6 +113,7 @@ type laterConn struct {
 	*stdlib.Conn
 	inTx    bool
 	waiting []string
+	last    []string
 }
 
 // BeginTx begins with the first statement; one with particular wishes begins
@@ -113,14 +125,20 @@ func (c *laterConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
 	}
-	c.inTx, c.waiting = true, append(c.waiting[:0], "begin")
+	c.inTx, c.waiting, c.last = true, append(c.waiting[:0], "begin"), c.last[:0]
 	return &laterTx{ctx: ctx, conn: c}, nil
 }
 
 func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if later, _ := ctx.Value(laterKey{}).(bool); later && c.inTx && len(args) == 0 {
-		c.wait(query)
-		return driver.RowsAffected(0), nil
+	if c.inTx && len(args) == 0 {
+		switch ctx.Value(laterKey{}) {
+		case inOrder:
+			c.waiting = wait(c.waiting, query, 1)
+			return driver.RowsAffected(0), nil
+		case atTheEnd:
+			c.last = wait(c.last, query, len(c.last))
+			return driver.RowsAffected(0), nil
+		}
 	}
 	if len(c.waiting) > 0 && len(args) == 0 {
 		tag, _, err := c.send(ctx, query)
@@ -133,17 +151,18 @@ func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver
 }
 
 // wait puts a statement at the end of those that wait; a row for the table
-// into which the last one writes becomes one more row of that.
-func (c *laterConn) wait(query string) {
-	if n := len(c.waiting); n > 0 {
-		last := c.waiting[n-1]
-		head, row, ok := strings.Cut(query, " VALUES (")
-		if ok && strings.HasPrefix(head, "INSERT INTO ") && strings.HasPrefix(last, head+" VALUES (") && plain(last) && plain(query) {
-			c.waiting[n-1] = last + ", (" + row
-			return
+// into which one of the last few writes becomes one more row of that.
+func wait(list []string, query string, few int) []string {
+	head, row, ok := strings.Cut(query, " VALUES (")
+	if ok && strings.HasPrefix(head, "INSERT INTO ") && plain(query) {
+		for i := len(list) - 1; i >= max(0, len(list)-few); i-- {
+			if strings.HasPrefix(list[i], head+" VALUES (") && plain(list[i]) {
+				list[i] += ", (" + row
+				return list
+			}
 		}
 	}
-	c.waiting = append(c.waiting, query)
+	return append(list, query)
 }
 
 // plain reports that an INSERT surely ends with its values.
@@ -334,6 +353,7 @@ func (t *laterTx) unbegun() bool {
 
 func (t *laterTx) Commit() error {
 	t.conn.inTx = false
+	t.conn.waiting, t.conn.last = append(t.conn.waiting, t.conn.last...), t.conn.last[:0]
 	if len(t.conn.waiting) == 1 && t.unbegun() {
 		t.conn.waiting = t.conn.waiting[:0]
 		return nil
@@ -353,7 +373,7 @@ func (t *laterTx) Commit() error {
 
 func (t *laterTx) Rollback() error {
 	unbegun := t.unbegun()
-	t.conn.inTx, t.conn.waiting = false, t.conn.waiting[:0]
+	t.conn.inTx, t.conn.waiting, t.conn.last = false, t.conn.waiting[:0], t.conn.last[:0]
 	if unbegun {
 		return nil
 	}

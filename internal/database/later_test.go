@@ -55,9 +55,15 @@ func TestLater(t *testing.T) {
 		if n, err := res.RowsAffected(); err != nil || n != 2 {
 			t.Error("update", n, err)
 		}
-		return put(database.Later(ctx), tx, "l3", "3") // goes with the commit
+		if err := put(database.Last(ctx), tx, "l31", "first of the last"); err != nil {
+			return err
+		}
+		if err := put(database.Later(ctx), tx, "l3", "3"); err != nil { // goes with the commit
+			return err
+		}
+		return put(database.Last(ctx), tx, "l32", "second, with (brackets)")
 	})
-	if got := read(); err != nil || got != "l1=it's; 1! l2=2! l3=3" {
+	if got := read(); err != nil || got != "l1=it's; 1! l2=2! l3=3 l31=first of the last l32=second, with (brackets)" {
 		t.Fatal(got, err)
 	}
 
@@ -110,7 +116,7 @@ func TestLater(t *testing.T) {
 		}
 		return mine
 	})
-	if got := read(); !errors.Is(err, mine) || got != "l1=it's; 1! l2=2! l3=3" {
+	if got := read(); !errors.Is(err, mine) || got != "l1=it's; 1! l2=2! l3=3 l31=first of the last l32=second, with (brackets)" {
 		t.Error(got, err)
 	}
 }

@@ -109,7 +109,7 @@ func write(ctx context.Context, tx *database.Tx, c Changes) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if _, err := tx.NewInsert().Model(&rows).ExcludeColumn("id").Returning("NULL").Exec(database.Later(ctx)); err != nil {
+	if _, err := tx.NewInsert().Model(&rows).ExcludeColumn("id").Returning("NULL").Exec(database.Last(ctx)); err != nil {
 		return fmt.Errorf("writing counts: %w", err)
 	}
 	return nil
