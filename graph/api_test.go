@@ -19,12 +19,14 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 // code is what the newest mail of an invitation carries behind its link's #.
@@ -257,12 +259,34 @@ func TestNodes(t *testing.T) {
 		}
 		return e.ID
 	}
+	hook := func(who company) ident.ID {
+		sudo := w.as(who.admin)
+		sudo.SudoUntil = w.DB.Now().Add(time.Hour)
+		s, err := w.Webhooks.Create(t.Context(), sudo, webhook.CreateInput{URL: "https://hooks.example/" + string(who.ID), Description: "Orders"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Endpoint.ID
+	}
+	delivery := func(who company) ident.ID {
+		w.gql(w.as(who.admin), `mutation($id: ID!) { sendTestWebhook(input: {endpointId: $id}) { userErrors { code } } }`,
+			"id", w.gql(w.as(who.admin), "{ webhookEndpoints { nodes { id } } }").ok().text("webhookEndpoints.nodes.0.id")).ok()
+		return ident.ID(w.gql(w.as(who.admin), "{ webhookDeliveries { nodes { id } } }").ok().text("webhookDeliveries.nodes.0.id"))
+	}
 	upload := func(who company) ident.ID {
 		f, err := w.Files.Upload(t.Context(), w.as(who.admin), file.UploadInput{Purpose: file.ForAttachment, Name: "note", Content: []byte("Hello")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return f.ID
+	}
+	enroll := func(who company) ident.ID {
+		e, err := w.Enrollments.RequestChange(t.Context(), w.as(who.admin), enrollment.ChangeInput{Legal: &enrollment.LegalInput{
+			Address: &enrollment.AddressInput{Line1: new("Via Roma 1"), City: new("Milano"), PostalCode: new("20121")}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.ID
 	}
 	is, err := w.Invitations.ByIDs(t.Context(), otto, []ident.ID{ours.InvitationID})
 	if err != nil {
@@ -286,13 +310,16 @@ func TestNodes(t *testing.T) {
 		"AuditEvent":         {event(w.nordwind), event(w.fabrikam), gina},
 		"PersonalToken":      {token(w.nordwind), token(w.fabrikam), gina},
 		"AuditExport":        {export(w.nordwind), export(w.fabrikam), gina},
+		"WebhookEndpoint":    {hook(w.nordwind), hook(w.fabrikam), gina},
+		"WebhookDelivery":    {delivery(w.nordwind), delivery(w.fabrikam), gina},
+		"MailMessage":        {is[ours.InvitationID].MessageID, "", otto},
 		"Holiday":            {w.holiday(), "", gina}, // everybody's who is signed in
 		"Membership":         {membership, "", otto},
 		"RegisterImport":     {brought, "", otto},
+		"Enrollment":         {enroll(w.nordwind), enroll(w.fabrikam), gina},
 		"File":               {upload(w.nordwind), upload(w.fabrikam), gina},
 		"Agreement":          {version, "", gina}, // everybody's who may read it
 		"AgreementSignature": {w.signature(w.nordwind, version), w.signature(w.fabrikam, version), gina},
-		"MailMessage":        {is[ours.InvitationID].MessageID, "", otto},
 	}
 	for _, d := range schema.PossibleTypes["Node"] {
 		c, ok := cases[d.Name]

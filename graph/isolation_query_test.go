@@ -410,6 +410,8 @@ func (nothing) texts(name, _ string) []string {
 		return []string{"EUROPE"}
 	case strings.Contains(n, "locale"):
 		return []string{"en"}
+	case strings.Contains(n, "phone"):
+		return []string{"+39 02 1234567"}
 	case strings.Contains(n, "domain"):
 		return []string{absentMark + ".example"}
 	}
