@@ -55,16 +55,16 @@ func (r *offerResolver) Prices(ctx context.Context, obj *catalog.Offer, country 
 	return load(ctx).prices.of(orZero(country)).one(ctx, obj.ID)
 }
 
-func (r *offerResolver) Revisions(ctx context.Context, obj *catalog.Offer, first *int, after *string, last *int, before *string) (*page.Connection[*catalog.Revision], error) {
-	return r.r.Catalog.Revisions(ctx, actor(ctx), obj.ID, page.Args{First: first, After: after, Last: last, Before: before})
+func (r *offerResolver) Revisions(ctx context.Context, obj *catalog.Offer, first *int, after *string, last *int, before *string, filter *catalog.RevisionFilter) (*page.Connection[*catalog.Revision], error) {
+	return r.r.Catalog.Revisions(ctx, actor(ctx), obj.ID, page.Args{First: first, After: after, Last: last, Before: before}, orZero(filter))
 }
 
 func (r *queryResolver) Offers(ctx context.Context, first *int, after *string, last *int, before *string, filter *catalog.Filter, orderBy *catalog.Order) (*page.Connection[*catalog.Offer], error) {
 	return r.r.Catalog.List(ctx, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before}, orderBy, orZero(filter))
 }
 
-func (r *queryResolver) CatalogImports(ctx context.Context, first *int, after *string, last *int, before *string) (*page.Connection[*catalog.Import], error) {
-	c, err := r.r.Catalog.ListImports(ctx, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before})
+func (r *queryResolver) CatalogImports(ctx context.Context, first *int, after *string, last *int, before *string, filter *catalog.ImportFilter) (*page.Connection[*catalog.Import], error) {
+	c, err := r.r.Catalog.ListImports(ctx, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before}, orZero(filter))
 	return withRelations(ctx, c, err,
 		relation[*catalog.Import]{"operation", load(ctx).operationsAbout, func(i *catalog.Import) ident.ID { return i.ID }},
 		relation[*catalog.Import]{"requestedBy", load(ctx).users, func(i *catalog.Import) ident.ID { return i.RequestedByID }})

@@ -23,6 +23,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/tree"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -41,6 +42,7 @@ type Deps struct {
 	Catalog       *catalog.Service
 	Subscriptions *subscription.Service
 	Orders        *order.Service
+	Tree          *tree.Service
 	Mailer        *mail.Mailer
 	Audits        *audit.Service
 	Files         *file.Service

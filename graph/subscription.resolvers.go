@@ -172,8 +172,8 @@ func (r *productSubscriptionResolver) SupportContactName(ctx context.Context, ob
 	return partyName(ctx, obj, obj.SupportContactID)
 }
 
-func (r *productSubscriptionResolver) History(ctx context.Context, obj *subscription.Subscription, first *int, after *string, last *int, before *string) (*page.Connection[*subscription.Event], error) {
-	c, err := r.r.Subscriptions.History(ctx, actor(ctx), obj.ID, page.Args{First: first, After: after, Last: last, Before: before})
+func (r *productSubscriptionResolver) History(ctx context.Context, obj *subscription.Subscription, first *int, after *string, last *int, before *string, filter *subscription.EventFilter) (*page.Connection[*subscription.Event], error) {
+	c, err := r.r.Subscriptions.History(ctx, actor(ctx), obj.ID, page.Args{First: first, After: after, Last: last, Before: before}, orZero(filter))
 	return withRelations(ctx, c, err, relation[*subscription.Event]{"actor", load(ctx).users, func(e *subscription.Event) ident.ID { return e.ActorID }})
 }
 

@@ -33,6 +33,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/tree"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -106,6 +107,7 @@ func newWorld(t testing.TB) *world {
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
 		Partnerships: partnerships, Customers: customers, Catalog: offers, Subscriptions: subscriptions,
 		Orders:   order.New(db, accounts, partners, customers, offers, subscriptions, order.AtOnce{}, log),
+		Tree:     tree.New(db, partners, partnerships, customers, subscriptions),
 		Webhooks: webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)

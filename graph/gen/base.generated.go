@@ -24,6 +24,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -68,6 +69,7 @@ type MutationResolver interface {
 	ReinstateCustomer(ctx context.Context, input customer.StatusInput) (*ReinstateCustomerPayload, error)
 	WithdrawGrant(ctx context.Context, input customer.WithdrawInput) (*WithdrawGrantPayload, error)
 	RenewGrants(ctx context.Context, input customer.RenewInput) (*RenewGrantsPayload, error)
+	ExportCustomers(ctx context.Context, input customer.ExportInput) (*ExportCustomersPayload, error)
 	StartEnrollment(ctx context.Context, input enrollment.StartInput) (*StartEnrollmentPayload, error)
 	BeginEnrollment(ctx context.Context, input enrollment.BeginInput) (*BeginEnrollmentPayload, error)
 	SaveEnrollment(ctx context.Context, input SaveEnrollmentInput) (*SaveEnrollmentPayload, error)
@@ -153,7 +155,7 @@ type QueryResolver interface {
 	AuditEvents(ctx context.Context, first *int, after *string, last *int, before *string, filter *audit.Filter) (*page.Connection[*audit.Event], error)
 	Calendar(ctx context.Context) (*calendar.Calendar, error)
 	Offers(ctx context.Context, first *int, after *string, last *int, before *string, filter *catalog.Filter, orderBy *catalog.Order) (*page.Connection[*catalog.Offer], error)
-	CatalogImports(ctx context.Context, first *int, after *string, last *int, before *string) (*page.Connection[*catalog.Import], error)
+	CatalogImports(ctx context.Context, first *int, after *string, last *int, before *string, filter *catalog.ImportFilter) (*page.Connection[*catalog.Import], error)
 	Customers(ctx context.Context, first *int, after *string, last *int, before *string, filter *customer.Filter, orderBy *customer.Order) (*page.Connection[*customer.Customer], error)
 	CheckDomainAvailability(ctx context.Context, prefix string) (*DomainAvailability, error)
 	CheckScenario(ctx context.Context, input customer.ScenarioInput) (*customer.Answer, error)
@@ -184,6 +186,7 @@ type QueryResolver interface {
 	RegisterImports(ctx context.Context, first *int, after *string, last *int, before *string, filter *register.ImportFilter) (*page.Connection[*register.Import], error)
 	RegisteredCompany(ctx context.Context, country string, registrationID string) (*register.Company, error)
 	ProductSubscriptions(ctx context.Context, first *int, after *string, last *int, before *string, filter *subscription.Filter, orderBy *subscription.Order) (*page.Connection[*subscription.Subscription], error)
+	ChannelTree(ctx context.Context, id *ident.ID) (*model.ChannelTree, error)
 	WebhookEndpoints(ctx context.Context, first *int, after *string, last *int, before *string, filter *webhook.Filter) (*page.Connection[*webhook.Endpoint], error)
 	WebhookDeliveries(ctx context.Context, first *int, after *string, last *int, before *string, filter *webhook.DeliveryFilter) (*page.Connection[*webhook.Delivery], error)
 }
@@ -646,6 +649,20 @@ func (ec *executionContext) field_Mutation_exportAuditEvents_args(ctx context.Co
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (ExportAuditEventsInput, error) {
 			return ec.unmarshalNExportAuditEventsInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐExportAuditEventsInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_exportCustomers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (customer.ExportInput, error) {
+			return ec.unmarshalNExportCustomersInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐExportInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1765,6 +1782,28 @@ func (ec *executionContext) field_Query_catalogImports_args(ctx context.Context,
 		return nil, err
 	}
 	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*catalog.ImportFilter, error) {
+			return ec.unmarshalOCatalogImportFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐImportFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_channelTree_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (*ident.ID, error) {
+			return ec.unmarshalOID2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
 	return args, nil
 }
 
@@ -4178,6 +4217,50 @@ func (ec *executionContext) fieldContext_Mutation_renewGrants(ctx context.Contex
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_renewGrants_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_exportCustomers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_exportCustomers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ExportCustomers(ctx, fc.Args["input"].(customer.ExportInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ExportCustomersPayload) graphql.Marshaler {
+			return ec.marshalNExportCustomersPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐExportCustomersPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_exportCustomers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ExportCustomersPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_exportCustomers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -7914,7 +7997,7 @@ func (ec *executionContext) _Query_catalogImports(ctx context.Context, field gra
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().CatalogImports(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+			return ec.Resolvers.Query().CatalogImports(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*catalog.ImportFilter))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *page.Connection[*catalog.Import]) graphql.Marshaler {
@@ -9220,6 +9303,50 @@ func (ec *executionContext) fieldContext_Query_productSubscriptions(ctx context.
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_channelTree(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_channelTree(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ChannelTree(ctx, fc.Args["id"].(*ident.ID))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ChannelTree) graphql.Marshaler {
+			return ec.marshalOChannelTree2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐChannelTree(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_channelTree(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ChannelTree(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_channelTree_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_webhookEndpoints(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9564,6 +9691,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._CustomerRelationship(ctx, sel, obj)
+	case customer.Export:
+		return ec._CustomerExport(ctx, sel, &obj)
+	case *customer.Export:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._CustomerExport(ctx, sel, obj)
 	case customer.Customer:
 		return ec._Customer(ctx, sel, &obj)
 	case *customer.Customer:
@@ -9578,9 +9712,9 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._CatalogImport(ctx, sel, obj)
-	case audit.Export:
+	case export.File:
 		return ec._AuditExport(ctx, sel, &obj)
-	case *audit.Export:
+	case *export.File:
 		if obj == nil {
 			return graphql.Null
 		}
@@ -10074,6 +10208,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._ImportBusinessRegisterError(ctx, sel, obj)
+	case model.ExportCustomersError:
+		return ec._ExportCustomersError(ctx, sel, &obj)
+	case *model.ExportCustomersError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ExportCustomersError(ctx, sel, obj)
 	case model.ExportAuditEventsError:
 		return ec._ExportAuditEventsError(ctx, sel, &obj)
 	case *model.ExportAuditEventsError:
@@ -10559,6 +10700,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "renewGrants":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_renewGrants(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "exportCustomers":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_exportCustomers(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -12074,6 +12222,28 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				}()
 				res = ec._Query_productSubscriptions(ctx, field)
 				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "channelTree":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_channelTree(ctx, field)
+				if res == graphql.RequiredNull {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
 				return res

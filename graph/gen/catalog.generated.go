@@ -38,7 +38,7 @@ type CatalogImportProblemResolver interface {
 type OfferResolver interface {
 	Prices(ctx context.Context, obj *catalog.Offer, country *string) ([]*catalog.Price, error)
 
-	Revisions(ctx context.Context, obj *catalog.Offer, first *int, after *string, last *int, before *string) (*page.Connection[*catalog.Revision], error)
+	Revisions(ctx context.Context, obj *catalog.Offer, first *int, after *string, last *int, before *string, filter *catalog.RevisionFilter) (*page.Connection[*catalog.Revision], error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -140,6 +140,14 @@ func (ec *executionContext) field_Offer_revisions_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*catalog.RevisionFilter, error) {
+			return ec.unmarshalOOfferRevisionFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐRevisionFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
 	return args, nil
 }
 
@@ -1714,7 +1722,7 @@ func (ec *executionContext) _Offer_revisions(ctx context.Context, field graphql.
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Offer().Revisions(ctx, obj, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+			return ec.Resolvers.Offer().Revisions(ctx, obj, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*catalog.RevisionFilter))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *page.Connection[*catalog.Revision]) graphql.Marshaler {
@@ -2357,6 +2365,36 @@ func (ec *executionContext) fieldContext_OfferRevisionEdge_node(_ context.Contex
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputCatalogImportFilter(ctx context.Context, obj any) (catalog.ImportFilter, error) {
+	var it catalog.ImportFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"isDryRun"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "isDryRun":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("isDryRun"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DryRun = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputCatalogImportProblemFilter(ctx context.Context, obj any) (catalog.ProblemFilter, error) {
 	var it catalog.ProblemFilter
 	if obj == nil {
@@ -2588,6 +2626,36 @@ func (ec *executionContext) unmarshalInputOfferOrder(ctx context.Context, obj an
 				return it, err
 			}
 			it.Direction = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputOfferRevisionFilter(ctx context.Context, obj any) (catalog.RevisionFilter, error) {
+	var it catalog.RevisionFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"change"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "change":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("change"))
+			data, err := ec.unmarshalOOfferChange2ᚕgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐChangeᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Change = data
 		}
 	}
 	return it, nil
@@ -4438,6 +4506,14 @@ func (ec *executionContext) marshalOCatalogImport2ᚖgithubᚗcomᚋchannelgraph
 	return ec._CatalogImport(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOCatalogImportFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐImportFilter(ctx context.Context, v any) (*catalog.ImportFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputCatalogImportFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalOCatalogImportMode2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐMode(ctx context.Context, v any) (*catalog.Mode, error) {
 	if v == nil {
 		return nil, nil
@@ -4497,6 +4573,42 @@ func (ec *executionContext) marshalOOffer2ᚖgithubᚗcomᚋchannelgraphᚋchann
 	return ec._Offer(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOOfferChange2ᚕgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐChangeᚄ(ctx context.Context, v any) ([]catalog.Change, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]catalog.Change, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNOfferChange2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐChange(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOOfferChange2ᚕgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []catalog.Change) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOfferChange2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐChange(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalOOfferFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐFilter(ctx context.Context, v any) (*catalog.Filter, error) {
 	if v == nil {
 		return nil, nil
@@ -4530,6 +4642,14 @@ func (ec *executionContext) marshalOOfferPublisherKind2ᚖgithubᚗcomᚋchannel
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
 	return res
+}
+
+func (ec *executionContext) unmarshalOOfferRevisionFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐRevisionFilter(ctx context.Context, v any) (*catalog.RevisionFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputOfferRevisionFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOOfferTerm2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐTerm(ctx context.Context, v any) (*catalog.Term, error) {

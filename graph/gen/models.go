@@ -19,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/order"
@@ -400,11 +401,21 @@ type ExportAuditEventsInput struct {
 // What asking for an export gave.
 type ExportAuditEventsPayload struct {
 	// The export; null exactly when there are errors.
-	AuditExport *audit.Export `json:"auditExport"`
+	AuditExport *export.File `json:"auditExport"`
 	// The work under way.
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ExportAuditEventsError `json:"userErrors"`
+}
+
+// What asking for an export gave.
+type ExportCustomersPayload struct {
+	// The export; null exactly when there are errors.
+	CustomerExport *customer.Export `json:"customerExport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ExportCustomersError `json:"userErrors"`
 }
 
 // An ordering of grants; equal values are sorted by id.

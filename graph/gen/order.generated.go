@@ -521,13 +521,13 @@ func (ec *executionContext) fieldContext_Order_customer(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Order_addsCustomer(ctx context.Context, field graphql.CollectedField, obj *order.Order) (ret graphql.Marshaler) {
+func (ec *executionContext) _Order_isForNewCustomer(ctx context.Context, field graphql.CollectedField, obj *order.Order) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Order_addsCustomer(ctx, field)
+			return ec.fieldContext_Order_isForNewCustomer(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
 			return obj.AddsCustomer, nil
@@ -540,7 +540,7 @@ func (ec *executionContext) _Order_addsCustomer(ctx context.Context, field graph
 		true,
 	)
 }
-func (ec *executionContext) fieldContext_Order_addsCustomer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_Order_isForNewCustomer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Order", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
@@ -4005,8 +4005,8 @@ func (ec *executionContext) _Order(ctx context.Context, sel ast.SelectionSet, ob
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
-		case "addsCustomer":
-			out.Values[i] = ec._Order_addsCustomer(ctx, field, obj)
+		case "isForNewCustomer":
+			out.Values[i] = ec._Order_isForNewCustomer(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}

@@ -30,8 +30,11 @@ type ResolverRoot interface {
 	CalendarMove() CalendarMoveResolver
 	CatalogImport() CatalogImportResolver
 	CatalogImportProblem() CatalogImportProblemResolver
+	ChannelBranch() ChannelBranchResolver
+	ChannelTree() ChannelTreeResolver
 	Customer() CustomerResolver
 	CustomerAgreement() CustomerAgreementResolver
+	CustomerExport() CustomerExportResolver
 	CustomerInvitationOffer() CustomerInvitationOfferResolver
 	CustomerInvitationProposal() CustomerInvitationProposalResolver
 	CustomerRelationship() CustomerRelationshipResolver
@@ -126,7 +129,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCancelOperationInput,
 		ec.unmarshalInputCancelOrderInput,
 		ec.unmarshalInputCancelProductSubscriptionInput,
+		ec.unmarshalInputCatalogImportFilter,
 		ec.unmarshalInputCatalogImportProblemFilter,
+		ec.unmarshalInputChannelCustomerFilter,
+		ec.unmarshalInputChannelPartnerFilter,
 		ec.unmarshalInputClosePartnerInput,
 		ec.unmarshalInputCompleteTerminationInput,
 		ec.unmarshalInputCreatePersonalTokenInput,
@@ -150,6 +156,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEnrollmentFilter,
 		ec.unmarshalInputEnrollmentOrder,
 		ec.unmarshalInputExportAuditEventsInput,
+		ec.unmarshalInputExportCustomersInput,
 		ec.unmarshalInputGrantFilter,
 		ec.unmarshalInputGrantOrder,
 		ec.unmarshalInputHolidayFilter,
@@ -168,6 +175,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputMembershipOrder,
 		ec.unmarshalInputOfferFilter,
 		ec.unmarshalInputOfferOrder,
+		ec.unmarshalInputOfferRevisionFilter,
 		ec.unmarshalInputOperationFilter,
 		ec.unmarshalInputOrderAdminInput,
 		ec.unmarshalInputOrderCustomerDetailsInput,
@@ -182,6 +190,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPersonalTokenFilter,
 		ec.unmarshalInputPostalAddressInput,
 		ec.unmarshalInputPrimaryContactInput,
+		ec.unmarshalInputProductSubscriptionEventFilter,
 		ec.unmarshalInputProductSubscriptionFilter,
 		ec.unmarshalInputProductSubscriptionOrder,
 		ec.unmarshalInputPromoteEnrollmentInput,
@@ -2042,6 +2051,8 @@ enum RemoveHolidayErrorCode {
     last: Int
     "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
     before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: CatalogImportFilter
   ): CatalogImportConnection! @access(permission: CATALOG_MANAGE)
 }
 
@@ -2131,7 +2142,7 @@ type Offer implements Node {
   isAzureType: Boolean!
   "Whether a reseller can be credited for it."
   isIncentiveEligible: Boolean!
-  "What one licence costs for a billing cycle: in a country, or without one wherever it is sold. Empty where it is not sold."
+  "What one licence costs for a billing cycle: in a country, at most 6, or without one wherever it is sold. Empty where it is not sold."
   prices(
     "The two letter code of a country."
     country: String
@@ -2150,6 +2161,8 @@ type Offer implements Node {
     last: Int
     "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
     before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: OfferRevisionFilter
   ): OfferRevisionConnection!
   "When it was first imported."
   createdAt: Time!
@@ -2257,6 +2270,12 @@ type OfferRevision {
   createdAt: Time!
 }
 
+"Narrows a list of an offer's states."
+input OfferRevisionFilter {
+  "Only those that came about so, at most 4."
+  change: [OfferChange!]
+}
+
 "One row of a list of an offer's states with its place."
 type OfferRevisionEdge {
   "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
@@ -2360,6 +2379,12 @@ type CatalogImport implements Node {
   createdAt: Time!
   "When it was over; null before that."
   finishedAt: Time
+}
+
+"Narrows a list of imports into the catalogue."
+input CatalogImportFilter {
+  "Only those that only checked a file, or only the others."
+  isDryRun: Boolean
 }
 
 "One row of a list of imports into the catalogue with its place."
@@ -2658,6 +2683,12 @@ extend type Mutation {
     "Which grants, and by how much."
     input: RenewGrantsInput!
   ): RenewGrantsPayload! @access(permission: GRANT_RENEW)
+
+  "Writes the customers that the viewer sees to a CSV file that only the requester may download; the operation writes it."
+  exportCustomers(
+    "Which customers."
+    input: ExportCustomersInput!
+  ): ExportCustomersPayload! @access(permission: CUSTOMER_READ)
 }
 
 extend type Subscription {
@@ -2789,8 +2820,8 @@ input CustomerFilter {
   resellerId: ID
   "Only customers that this provider has; for a partner, those that it has together with it."
   providerId: ID
-  "True keeps those that the viewer's provider has without a reseller, false those with one."
-  withoutReseller: Boolean
+  "True keeps those that a partner has without a reseller, false those with one."
+  lacksReseller: Boolean
 }
 
 "What a partner is to a customer."
@@ -3132,7 +3163,7 @@ type CustomerInvitationProposal {
   "For how many days it is asked for; 0 for an unknown code."
   grantDays: Int!
   "Whether the grant would extend itself by 180 days at its end."
-  autoExtends: Boolean!
+  isExtendedAutomatically: Boolean!
   "When it can no longer be answered; null for an unknown code."
   expiresAt: Time
   "When it was answered; null while it was not."
@@ -3162,7 +3193,7 @@ input CustomerDelegationInput {
   "For how many days, 1 to 730; 365 without it."
   days: Int
   "Whether the grant shall extend itself by 180 days at its end; not without it."
-  autoExtends: Boolean
+  isExtendedAutomatically: Boolean
 }
 
 "Whom to invite, and for what."
@@ -3403,6 +3434,69 @@ type RenewGrantsPayload {
   lines: [GrantRenewalLine!]
   "Why nothing was done at all; empty where the lines tell."
   userErrors: [RenewGrantsError!]!
+}
+
+"The state of an export of customers."
+enum CustomerExportState {
+  "Waits to be written."
+  QUEUED
+  "Is being written."
+  RUNNING
+  "Can be downloaded."
+  READY
+  "Could not be written; its operation may be retried."
+  FAILED
+  "Was called off; its operation may be retried."
+  CANCELLED
+  "Is gone, since its time was over."
+  EXPIRED
+}
+
+"""
+A CSV file of customers that an operation writes for one person; nobody else sees it. Its columns are ` + "`" + `id` + "`" + `,
+` + "`" + `company_name` + "`" + `, ` + "`" + `domain` + "`" + `, ` + "`" + `country` + "`" + `, ` + "`" + `registration_id` + "`" + `, ` + "`" + `status` + "`" + `, ` + "`" + `customer_since` + "`" + `, ` + "`" + `agreed_at` + "`" + `, ` + "`" + `reseller_id` + "`" + `,
+` + "`" + `reseller_name` + "`" + `, ` + "`" + `seller_id` + "`" + `, ` + "`" + `seller_name` + "`" + `, ` + "`" + `billing_email` + "`" + `, ` + "`" + `phone` + "`" + ` and ` + "`" + `language` + "`" + `. A cell that a spreadsheet would
+take for a formula begins with an apostrophe.
+"""
+type CustomerExport implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Where it stands."
+  state: CustomerExportState!
+  "The stable code of why it could not be written; null where it could."
+  failureCode: String
+  "How many customers it will hold, at most 1,000,000; null until they have been counted."
+  rowCount: Int
+  "How many customers were written so far."
+  rowsDone: Int!
+  "The path from which it is downloaded with GET, by session or personal token; null unless it is ready."
+  downloadUrl: String
+  "The newest work of writing it; null where hidden."
+  operation: Operation
+  "When it was asked for."
+  createdAt: Time!
+  "When it became ready; null before that."
+  finishedAt: Time
+  "When it goes: 7 days after it became ready."
+  expiresAt: Time!
+}
+
+"Which customers to export."
+input ExportCustomersInput {
+  "Narrows what is exported; all that the viewer sees without it."
+  filter: CustomerFilter
+  "1 to 128 characters; the same key again within 48 hours gives the first export instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for an export gave."
+type ExportCustomersPayload {
+  "The export; null exactly when there are errors."
+  customerExport: CustomerExport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ExportCustomersError!]!
 }
 
 # ---- Errors: one type and one enum of codes a mutation ----
@@ -3783,6 +3877,28 @@ enum RenewGrantsErrorCode {
   REQUIRED
   "A list is too long."
   TOO_MANY
+}
+
+"Why customers could not be exported."
+type ExportCustomersError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ExportCustomersErrorCode!
+}
+
+"The codes of why customers could not be exported."
+enum ExportCustomersErrorCode {
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The key is of an export that is gone."
+  NOT_FOUND
+  "A text is too long."
+  TOO_LONG
 }
 `, BuiltIn: false},
 	{Name: "../schema/enrollment.graphqls", Input: `extend type Query {
@@ -6632,7 +6748,7 @@ type Order implements Node {
   "Whom it is for; null for one that is yet to be added, and where hidden."
   customer: Customer
   "Whether the order adds its customer."
-  addsCustomer: Boolean!
+  isForNewCustomer: Boolean!
   "The customer that the draft is to add; null without one and once it is no draft any more."
   newcomer: OrderNewcomer
   "Its lines in their places, at most 50."
@@ -9802,6 +9918,8 @@ type ProductSubscription implements Node {
     last: Int
     "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
     before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: ProductSubscriptionEventFilter
   ): ProductSubscriptionEventConnection!
   "Grows with every change; for ` + "`" + `expectedVersion` + "`" + `."
   version: Int!
@@ -9923,6 +10041,12 @@ type ProductSubscriptionEvent {
   unitPrice: Money!
 }
 
+"Narrows a subscription's history."
+input ProductSubscriptionEventFilter {
+  "Only events of these kinds, at most 16."
+  kind: [ProductSubscriptionEventKind!]
+}
+
 "One row of a list of a subscription's history with its place."
 type ProductSubscriptionEventEdge {
   "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
@@ -10032,7 +10156,7 @@ input SetProductSubscriptionRenewalInput {
   "The id of the subscription."
   subscriptionId: ID!
   "Whether it is to be renewed."
-  autoRenew: Boolean!
+  isRenewedAutomatically: Boolean!
   "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
   expectedVersion: Int
 }
@@ -10617,6 +10741,140 @@ type RevokePersonalTokenError implements UserError {
 enum RevokePersonalTokenErrorCode {
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/tree.graphqls", Input: `extend type Query {
+  """
+  A branch of the channel's tree with the level below it, each place with its counts: without an id the branch at
+  which the viewer's own part begins. The operator sees providers, their resellers, their customers; a provider its
+  resellers and customers; a reseller its providers and customers; a direct-bill partner its customers; a customer
+  itself. Subscriptions stand under their customer. Null for what is absent or hidden, and for who has no part.
+  """
+  channelTree(
+    "What the branch is of: a partner, a partnership or a customer; see ` + "`" + `ChannelBranch.branchId` + "`" + `."
+    id: ID
+  ): ChannelTree @access(permission: TREE_READ)
+}
+
+"A branch of the channel's tree with the level below it."
+type ChannelTree {
+  "The branch itself."
+  branch: ChannelBranch!
+  "Under the programme its providers and direct-bill partners, under a reseller the providers that it buys through, by name; otherwise empty."
+  providers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the level; cursors hold for one filter only."
+    filter: ChannelPartnerFilter
+  ): ChannelBranchConnection!
+  "Under a provider the resellers that it sells through, by name; otherwise empty."
+  resellers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the level; cursors hold for one filter only."
+    filter: ChannelPartnerFilter
+  ): ChannelBranchConnection!
+  "Under the programme and under a partner all their customers, under a partnership those that both have together, by name; under a customer empty."
+  customers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the level; cursors hold for one filter only."
+    filter: ChannelCustomerFilter
+  ): ChannelBranchConnection!
+}
+
+"What a branch of the channel's tree is of."
+enum ChannelBranchKind {
+  "The whole programme."
+  PROGRAMME
+  "An indirect provider, or what a reseller has together with one."
+  PROVIDER
+  "A direct-bill partner."
+  DIRECT_BILL
+  "An indirect reseller, or what a provider has together with one."
+  RESELLER
+  "A customer."
+  CUSTOMER
+}
+
+"A place in the channel's tree."
+type ChannelBranch {
+  "What it is of."
+  kind: ChannelBranchKind!
+  "By what ` + "`" + `channelTree` + "`" + ` gives the level below it; null for the programme."
+  branchId: ID
+  "The partner; null for the programme and for customers, and where hidden."
+  partner: Partner
+  "The partnership by which the partner stands there; null where it stands there by itself."
+  partnership: Partnership
+  "The customer; null for others."
+  customer: Customer
+  "What it comes to."
+  counts: ChannelCounts!
+}
+
+"What a branch comes to, as of now."
+type ChannelCounts {
+  "How many resellers: the programme's, or a provider's."
+  resellerCount: Int!
+  "How many customers."
+  customerCount: Int!
+  "How many subscriptions were provisioned and are not over."
+  subscriptionCount: Int!
+  "How many licences they have."
+  seatCount: Int!
+}
+
+"One row of a level of the channel's tree with its place."
+type ChannelBranchEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: ChannelBranch!
+}
+
+"One page of a level of the channel's tree."
+type ChannelBranchConnection {
+  "The page's rows with their places."
+  edges: [ChannelBranchEdge!]!
+  "The page's rows without their places."
+  nodes: [ChannelBranch!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a level of partners."
+input ChannelPartnerFilter {
+  "Only partners whose name begins with this text, in any case."
+  search: String
+}
+
+"Narrows a level of customers; conditions given together must all hold."
+input ChannelCustomerFilter {
+  "Only customers whose company name or domain begins with this text, in any case."
+  search: String
+  "True keeps those that a partner has without a reseller, false those with one."
+  lacksReseller: Boolean
 }
 `, BuiltIn: false},
 	{Name: "../schema/webhook.graphqls", Input: `extend type Query {
@@ -12087,6 +12345,76 @@ func (ec *executionContext) childFields_CatalogImportProblemEdge(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type CatalogImportProblemEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_ChannelBranch(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ChannelBranch_kind(ctx, field)
+	case "branchId":
+		return ec.fieldContext_ChannelBranch_branchId(ctx, field)
+	case "partner":
+		return ec.fieldContext_ChannelBranch_partner(ctx, field)
+	case "partnership":
+		return ec.fieldContext_ChannelBranch_partnership(ctx, field)
+	case "customer":
+		return ec.fieldContext_ChannelBranch_customer(ctx, field)
+	case "counts":
+		return ec.fieldContext_ChannelBranch_counts(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelBranch", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelBranchConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ChannelBranchConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ChannelBranchConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ChannelBranchConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ChannelBranchConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelBranchConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelBranchEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ChannelBranchEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ChannelBranchEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelBranchEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "resellerCount":
+		return ec.fieldContext_ChannelCounts_resellerCount(ctx, field)
+	case "customerCount":
+		return ec.fieldContext_ChannelCounts_customerCount(ctx, field)
+	case "subscriptionCount":
+		return ec.fieldContext_ChannelCounts_subscriptionCount(ctx, field)
+	case "seatCount":
+		return ec.fieldContext_ChannelCounts_seatCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelCounts", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelTree(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "branch":
+		return ec.fieldContext_ChannelTree_branch(ctx, field)
+	case "providers":
+		return ec.fieldContext_ChannelTree_providers(ctx, field)
+	case "resellers":
+		return ec.fieldContext_ChannelTree_resellers(ctx, field)
+	case "customers":
+		return ec.fieldContext_ChannelTree_customers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelTree", field.Name)
+}
+
 func (ec *executionContext) childFields_ClosePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -12327,6 +12655,32 @@ func (ec *executionContext) childFields_CustomerEdge(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type CustomerEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_CustomerExport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_CustomerExport_id(ctx, field)
+	case "state":
+		return ec.fieldContext_CustomerExport_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_CustomerExport_failureCode(ctx, field)
+	case "rowCount":
+		return ec.fieldContext_CustomerExport_rowCount(ctx, field)
+	case "rowsDone":
+		return ec.fieldContext_CustomerExport_rowsDone(ctx, field)
+	case "downloadUrl":
+		return ec.fieldContext_CustomerExport_downloadUrl(ctx, field)
+	case "operation":
+		return ec.fieldContext_CustomerExport_operation(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CustomerExport_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_CustomerExport_finishedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_CustomerExport_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerExport", field.Name)
+}
+
 func (ec *executionContext) childFields_CustomerInvitationOffer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "seller":
@@ -12361,8 +12715,8 @@ func (ec *executionContext) childFields_CustomerInvitationProposal(ctx context.C
 		return ec.fieldContext_CustomerInvitationProposal_roles(ctx, field)
 	case "grantDays":
 		return ec.fieldContext_CustomerInvitationProposal_grantDays(ctx, field)
-	case "autoExtends":
-		return ec.fieldContext_CustomerInvitationProposal_autoExtends(ctx, field)
+	case "isExtendedAutomatically":
+		return ec.fieldContext_CustomerInvitationProposal_isExtendedAutomatically(ctx, field)
 	case "expiresAt":
 		return ec.fieldContext_CustomerInvitationProposal_expiresAt(ctx, field)
 	case "decidedAt":
@@ -12995,6 +13349,30 @@ func (ec *executionContext) childFields_ExportAuditEventsPayload(ctx context.Con
 		return ec.fieldContext_ExportAuditEventsPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ExportAuditEventsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportCustomersError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ExportCustomersError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ExportCustomersError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ExportCustomersError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportCustomersError", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportCustomersPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customerExport":
+		return ec.fieldContext_ExportCustomersPayload_customerExport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ExportCustomersPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ExportCustomersPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportCustomersPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -13771,8 +14149,8 @@ func (ec *executionContext) childFields_Order(ctx context.Context, field graphql
 		return ec.fieldContext_Order_reseller(ctx, field)
 	case "customer":
 		return ec.fieldContext_Order_customer(ctx, field)
-	case "addsCustomer":
-		return ec.fieldContext_Order_addsCustomer(ctx, field)
+	case "isForNewCustomer":
+		return ec.fieldContext_Order_isForNewCustomer(ctx, field)
 	case "newcomer":
 		return ec.fieldContext_Order_newcomer(ctx, field)
 	case "lines":

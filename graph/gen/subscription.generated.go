@@ -45,7 +45,7 @@ type ProductSubscriptionResolver interface {
 	AssociatedReseller(ctx context.Context, obj *subscription.Subscription) (*partner.Partner, error)
 	SupportContact(ctx context.Context, obj *subscription.Subscription) (*partner.Partner, error)
 	SupportContactName(ctx context.Context, obj *subscription.Subscription) (*string, error)
-	History(ctx context.Context, obj *subscription.Subscription, first *int, after *string, last *int, before *string) (*page.Connection[*subscription.Event], error)
+	History(ctx context.Context, obj *subscription.Subscription, first *int, after *string, last *int, before *string, filter *subscription.EventFilter) (*page.Connection[*subscription.Event], error)
 }
 type ProductSubscriptionEventResolver interface {
 	Actor(ctx context.Context, obj *subscription.Event) (*account.User, error)
@@ -92,6 +92,14 @@ func (ec *executionContext) field_ProductSubscription_history_args(ctx context.C
 		return nil, err
 	}
 	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*subscription.EventFilter, error) {
+			return ec.unmarshalOProductSubscriptionEventFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐEventFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg4
 	return args, nil
 }
 
@@ -1449,7 +1457,7 @@ func (ec *executionContext) _ProductSubscription_history(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.ProductSubscription().History(ctx, obj, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+			return ec.Resolvers.ProductSubscription().History(ctx, obj, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["filter"].(*subscription.EventFilter))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *page.Connection[*subscription.Event]) graphql.Marshaler {
@@ -2958,6 +2966,36 @@ func (ec *executionContext) unmarshalInputDesignateSupportContactInput(ctx conte
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputProductSubscriptionEventFilter(ctx context.Context, obj any) (subscription.EventFilter, error) {
+	var it subscription.EventFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"kind"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "kind":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("kind"))
+			data, err := ec.unmarshalOProductSubscriptionEventKind2ᚕgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐEventKindᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Kind = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputProductSubscriptionFilter(ctx context.Context, obj any) (subscription.Filter, error) {
 	var it subscription.Filter
 	if obj == nil {
@@ -3217,7 +3255,7 @@ func (ec *executionContext) unmarshalInputSetProductSubscriptionRenewalInput(ctx
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"subscriptionId", "autoRenew", "expectedVersion"}
+	fieldsInOrder := [...]string{"subscriptionId", "isRenewedAutomatically", "expectedVersion"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3231,8 +3269,8 @@ func (ec *executionContext) unmarshalInputSetProductSubscriptionRenewalInput(ctx
 				return it, err
 			}
 			it.SubscriptionID = data
-		case "autoRenew":
-			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("autoRenew"))
+		case "isRenewedAutomatically":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("isRenewedAutomatically"))
 			data, err := ec.unmarshalNBoolean2bool(ctx, v)
 			if err != nil {
 				return it, err
@@ -5982,6 +6020,50 @@ func (ec *executionContext) marshalOProductSubscription2ᚖgithubᚗcomᚋchanne
 		return graphql.Null
 	}
 	return ec._ProductSubscription(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOProductSubscriptionEventFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐEventFilter(ctx context.Context, v any) (*subscription.EventFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputProductSubscriptionEventFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOProductSubscriptionEventKind2ᚕgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐEventKindᚄ(ctx context.Context, v any) ([]subscription.EventKind, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]subscription.EventKind, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNProductSubscriptionEventKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐEventKind(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOProductSubscriptionEventKind2ᚕgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐEventKindᚄ(ctx context.Context, sel ast.SelectionSet, v []subscription.EventKind) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNProductSubscriptionEventKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐEventKind(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOProductSubscriptionFilter2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐFilter(ctx context.Context, v any) (*subscription.Filter, error) {

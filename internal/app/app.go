@@ -49,6 +49,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/seed"
 	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/tree"
 	"github.com/channelgraph/channelgraph/internal/web"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 	"github.com/channelgraph/channelgraph/migrations"
@@ -322,6 +323,7 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.buyers.SendInvitation)
 	workers.Add(r, a.buyers.LookAtGrant)
 	workers.Add(r, a.buyers.ScanGrants)
+	workers.Add(r, a.buyers.ExportCustomers)
 	workers.Add(r, a.offers.ImportOffers)
 	workers.Add(r, a.offers.PruneImports)
 	workers.Add(r, a.bought.MoveOn)
@@ -468,7 +470,7 @@ func (a *App) openDoors() error {
 		return fmt.Errorf("the budgets: %w", err)
 	}
 	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined,
-		Customers: a.buyers, Catalog: a.offers, Subscriptions: a.bought, Orders: a.orders,
+		Customers: a.buyers, Catalog: a.offers, Subscriptions: a.bought, Orders: a.orders, Tree: tree.New(a.db, a.partners, a.joined, a.buyers, a.bought),
 		Mailer: a.mailer, Audits: a.audits, Webhooks: a.hooked, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
 		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {

@@ -46,6 +46,7 @@ const (
 	Relationship      = "rel"
 	CustomerAgreement = "cag"
 	Grant             = "grt"
+	CustomerExport    = "cex"
 
 	Offer         = "off"
 	CatalogImport = "cim"
