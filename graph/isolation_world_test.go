@@ -376,12 +376,9 @@ func invitations(c *chart) (out []*row) {
 			out = append(out, &row{owner: t, user: t.admin(), status: "SENT"})
 		}
 	}
-	for i, r := range sales(c) { // of customers, the first of each answered
-		r.status = "SENT"
-		if i%2 == 0 {
-			r.status = "ACCEPTED"
-		}
-		out = append(out, r)
+	for _, r := range sales(c) { // of customers, one answered and one open
+		r.status = "ACCEPTED"
+		out = append(out, r, &row{owner: r.owner, other: r.other, user: r.user, status: "SENT"})
 	}
 	return out
 }
