@@ -43,6 +43,13 @@ bench-jobs: ## the job figures beside raw Asynq and River, on PostgreSQL and Red
 	GOFLAGS=-mod=readonly go -C .ci/peers build -o $(CURDIR)/.cache/bin/river-peer ./river
 	CHANNELGRAPH_TEST_RIVER=$(CURDIR)/.cache/bin/river-peer bash .ci/services.sh go test -run '^$$' -bench 'Mixed|Drain|Latency|River' -benchtime=1x -timeout 30m ./workers
 
+.PHONY: bench-enroll
+bench-enroll: ## 10,000 timers due at once beside plain jobs, and the review queue among 1,000,000, on SQLite and again on PostgreSQL
+	go test -run '^$$' -bench Timers -benchtime=1x -timeout 30m ./internal/app
+	go test -run '^$$' -bench Queue -benchtime=200x -timeout 60m ./internal/enrollment
+	bash .ci/services.sh go test -run '^$$' -bench Timers -benchtime=1x -timeout 30m ./internal/app
+	bash .ci/services.sh go test -run '^$$' -bench Queue -benchtime=200x -timeout 60m ./internal/enrollment
+
 .PHONY: bench-api
 bench-api: ## the guard's cost, hostile documents beside small queries, 5,000 streams
 	go test -run '^$$' -bench 'GuardFitting|Hostile|Streams' -benchtime=1x -timeout 30m ./graph

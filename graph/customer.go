@@ -7,6 +7,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 )
 
@@ -22,6 +23,35 @@ func ofCustomer(ctx context.Context) []relation[*customer.Customer] {
 		{"agreements", l.customersAgreed, id},
 		{"administration", l.administration, id},
 	}
+}
+
+// withCustomers looks up ahead what a page of customers is asked for: their
+// relations and the first pages of their subscriptions with those of theirs, so
+// that a dashboard costs one statement for each kind of thing.
+func withCustomers(ctx context.Context, c *page.Connection[*customer.Customer], err error) (*page.Connection[*customer.Customer], error) {
+	if err != nil || len(c.Edges) == 0 {
+		return c, err
+	}
+	var b batches
+	gather(ctx, &b, "", c.Nodes(), ofCustomer(ctx))
+	ids := make([]ident.ID, len(c.Edges))
+	for i, e := range c.Edges {
+		ids[i] = e.Node.ID
+	}
+	for _, l := range listingsIn(ctx, "subscriptions") {
+		by := load(ctx).subscriptionsOf.of(l)
+		if err := by.ahead(ctx, ids); err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			found, err := by.one(ctx, id) // is there
+			if err != nil {
+				return nil, err
+			}
+			gather(ctx, &b, "subscriptions", found.Nodes(), ofSubscription(ctx))
+		}
+	}
+	return c, b.load(ctx)
 }
 
 // counterpart is whom a relationship came with, for who sees that one's

@@ -8,14 +8,18 @@ package graph
 import (
 	"context"
 
+	"github.com/99designs/gqlgen/graphql"
+
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/event"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 )
@@ -46,6 +50,17 @@ func (r *customerResolver) Administration(ctx context.Context, obj *customer.Cus
 
 func (r *customerAgreementResolver) Partner(ctx context.Context, obj *customer.Agreement) (*partner.Card, error) {
 	return load(ctx).cards.one(ctx, obj.PartnerID)
+}
+
+func (r *customerExportResolver) DownloadURL(ctx context.Context, obj *customer.Export) (*string, error) {
+	if obj.State != export.Ready {
+		return nil, nil
+	}
+	return blank("/exports/" + string(obj.ID)), nil
+}
+
+func (r *customerExportResolver) Operation(ctx context.Context, obj *customer.Export) (*outbox.Job, error) {
+	return load(ctx).operationsAbout.one(ctx, obj.ID)
 }
 
 func (r *customerInvitationOfferResolver) Seller(ctx context.Context, obj *customer.Invitation) (*partner.Card, error) {
@@ -219,9 +234,22 @@ func (r *mutationResolver) RenewGrants(ctx context.Context, input customer.Renew
 	return &gen.RenewGrantsPayload{Lines: out}, nil
 }
 
+func (r *mutationResolver) ExportCustomers(ctx context.Context, input customer.ExportInput) (*gen.ExportCustomersPayload, error) {
+	export, op, err := r.r.Customers.RequestExport(ctx, actor(ctx), input)
+	if err != nil {
+		errs, err := refused[model.ExportCustomersError](ctx, err)
+		return &gen.ExportCustomersPayload{UserErrors: errs}, err
+	}
+	return &gen.ExportCustomersPayload{CustomerExport: export, Operation: op}, nil
+}
+
 func (r *queryResolver) Customers(ctx context.Context, first *int, after *string, last *int, before *string, filter *customer.Filter, orderBy *customer.Order) (*page.Connection[*customer.Customer], error) {
-	c, err := r.r.Customers.List(ctx, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before}, orderBy, orZero(filter))
-	return withRelations(ctx, c, err, ofCustomer(ctx)...)
+	list := r.r.Customers.List
+	if graphql.AnyFieldRequested(ctx, "totalCount") {
+		list = r.r.Customers.ListCounted
+	}
+	c, err := list(ctx, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before}, orderBy, orZero(filter))
+	return withCustomers(ctx, c, err)
 }
 
 func (r *queryResolver) CheckDomainAvailability(ctx context.Context, prefix string) (*gen.DomainAvailability, error) {
@@ -262,6 +290,8 @@ func (r *Resolver) CustomerAgreement() gen.CustomerAgreementResolver {
 	return &customerAgreementResolver{r}
 }
 
+func (r *Resolver) CustomerExport() gen.CustomerExportResolver { return &customerExportResolver{r} }
+
 func (r *Resolver) CustomerInvitationOffer() gen.CustomerInvitationOfferResolver {
 	return &customerInvitationOfferResolver{r}
 }
@@ -285,6 +315,7 @@ func (r *Resolver) ScenarioAnswer() gen.ScenarioAnswerResolver { return &scenari
 type (
 	customerResolver                   struct{ r *Resolver }
 	customerAgreementResolver          struct{ r *Resolver }
+	customerExportResolver             struct{ r *Resolver }
 	customerInvitationOfferResolver    struct{ r *Resolver }
 	customerInvitationProposalResolver struct{ r *Resolver }
 	customerRelationshipResolver       struct{ r *Resolver }

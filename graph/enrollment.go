@@ -1,8 +1,10 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/sla"
@@ -20,6 +23,7 @@ const (
 	maxProblems  = 50
 	maxTimeline  = 500
 	maxQuestions = 100
+	maxFiles     = 100
 )
 
 // ofEnrollment are the relations of an enrollment that a page looks up ahead.
@@ -37,7 +41,7 @@ func ofEnrollment(l *loaders) []relation[*enrollment.Enrollment] {
 		{"questions", l.questions, id},
 		{"timeline", l.timelines, id},
 		{"mails", l.timelines, id},
-		{"files", l.filesOf, id},
+		{"files", l.questions, id},
 	}
 }
 
@@ -52,6 +56,22 @@ func problemsOf(ctx context.Context, e *enrollment.Enrollment) []*gen.Enrollment
 		out = append(out, &gen.EnrollmentProblem{Message: fault.Text(actor(ctx).Locale, p.Code, p.Params), Path: p.Path, Code: p.Code})
 	}
 	return out
+}
+
+// evidenceOf is what was handed in, with the answers and with an appeal.
+func evidenceOf(ctx context.Context, e *enrollment.Enrollment) ([]*file.File, error) {
+	questions, err := load(ctx).questions.one(ctx, e.ID)
+	if err != nil {
+		return nil, err
+	}
+	subjects := []ident.ID{e.ID}
+	for _, q := range questions {
+		subjects = append(subjects, q.ID)
+	}
+	handed, err := load(ctx).filesOf.batch().LoadAll(ctx, subjects)
+	out := slices.Concat(handed...)
+	slices.SortFunc(out, func(a, b *file.File) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return out[:min(len(out), maxFiles)], err
 }
 
 // mailsOf are the mails that the timeline names, as far as the viewer sees it.

@@ -83,7 +83,7 @@ func (r *enrollmentResolver) Mails(ctx context.Context, obj *enrollment.Enrollme
 }
 
 func (r *enrollmentResolver) Files(ctx context.Context, obj *enrollment.Enrollment) ([]*file.File, error) {
-	return load(ctx).filesOf.one(ctx, obj.ID)
+	return evidenceOf(ctx, obj)
 }
 
 func (r *enrollmentResolver) Awaits(ctx context.Context, obj *enrollment.Enrollment) (*enrollment.Party, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/event"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 )
@@ -117,7 +118,7 @@ func TestStreamsStayInside(t *testing.T) {
 	c.tx(func(_ context.Context, tx *database.Tx) error {
 		for id, r := range c.rows {
 			kinds := event.Kinds[2:] // of what streams tell, under every name
-			if !slices.Contains([]string{ident.Job, ident.Invitation, ident.Partnership}, id.Kind()) {
+			if !slices.Contains([]string{ident.Job, ident.Invitation, ident.Partnership, ident.Enrollment, ident.Customer, ident.ProductSubscription, ident.Order}, id.Kind()) {
 				kinds = kinds[:1]
 			}
 			if r.i > 0 {
@@ -252,6 +253,62 @@ func TestExportsStayInside(t *testing.T) {
 				t.Errorf("%s opens the file of %s: %v, but of nothing %v", v.name, of.name, err, nothing)
 			}
 		}
+	}
+	c.silent()
+}
+
+// TestFilesStayInside has everybody open every uploaded file and the report of
+// every import: nobody opens another's but the operator's reviewers, what was
+// handed in; and what is hidden is answered as what is nowhere.
+func TestFilesStayInside(t *testing.T) {
+	t.Parallel()
+	c := newChart(t)
+	ctx := t.Context()
+	opened := map[standing]int{}
+	for _, v := range c.viewers() {
+		_, nothing := c.Files.Open(ctx, v.Actor, "fil_"+nobodysBody)
+		_, none := c.Registers.Report(ctx, v.Actor, "imp_"+nobodysBody, io.Discard)
+		for id, r := range c.rows {
+			var raw []byte
+			switch r.table {
+			case "file":
+				d, err := c.Files.Open(ctx, v.Actor, id)
+				if err != nil {
+					if err.Error() != nothing.Error() {
+						t.Errorf("%s, file of %s: %v, but of nothing %v", v.name, r.owner.label, err, nothing)
+					}
+					if v.tenant == r.owner && v.Can(access.PermEnrollmentApply) && r.status == string(file.ForEvidence) {
+						t.Errorf("%s does not open its own evidence: %v", v.name, err)
+					}
+					continue
+				}
+				if v.tenant != r.owner && (r.of == "" || !v.Can(access.PermEnrollmentReview)) {
+					t.Errorf("%s opens the file of %s", v.name, r.owner.label)
+				}
+				if raw, err = io.ReadAll(d); err != nil || !strings.Contains(string(raw), r.owner.mark()) {
+					t.Errorf("%s: the file is not whole: %v", v.name, err)
+				}
+			case "register_import":
+				var b strings.Builder
+				if _, err := c.Registers.Report(ctx, v.Actor, id, &b); err != nil {
+					if err.Error() != none.Error() {
+						t.Errorf("%s, report: %v, but of nothing %v", v.name, err, none)
+					}
+					continue
+				}
+				if v.tenant != r.owner {
+					t.Errorf("%s opens a report of %s", v.name, r.owner.label)
+				}
+				raw = []byte(b.String())
+			default:
+				continue
+			}
+			opened[v.tenant.knows(r.owner)]++
+			c.clean(v, asking{root: "the file " + r.table}, reply{200, string(raw)})
+		}
+	}
+	if opened[same] < 20 || opened[overseer] < 20 || len(opened) != 2 {
+		t.Errorf("opened %v", opened)
 	}
 	c.silent()
 }

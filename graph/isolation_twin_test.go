@@ -23,18 +23,26 @@ func (c *chart) draw(t *rapid.T, name string, least, most int) []*tenant {
 	var out []*tenant
 	kinds := slices.DeleteFunc(slices.Clone(access.Kinds), func(k access.Kind) bool { return k == access.Operator })
 	for i, k := range rapid.SliceOfN(rapid.SampledFrom(kinds), least, most).Draw(t, name) {
-		out = append(out, c.join(&tenant{label: fmt.Sprintf("%s %d", name, i), kind: k}))
+		applying := k == access.IndirectReseller && rapid.Bool().Draw(t, "applying")
+		out = append(out, c.join(&tenant{label: fmt.Sprintf("%s %d", name, i), kind: k, applying: applying}))
 	}
 	for _, p := range out {
 		for _, r := range out {
-			if p.kind == access.IndirectProvider && r.kind == access.IndirectReseller {
+			if p.kind == access.IndirectProvider && r.kind == access.IndirectReseller && !r.applying {
 				switch rapid.SampledFrom([]standing{strangers, partnered, invited}).Draw(t, p.label+" and "+r.label) {
 				case partnered:
 					ally(p, r)
 				case invited:
 					r.inviters = append(r.inviters, p)
-				case strangers, same, overseer:
+				case strangers, same, overseer, related, served, parted:
 				}
+			}
+		}
+	}
+	for _, b := range out {
+		for _, s := range out {
+			if b.kind == access.Customer && s.kind != access.Customer && !s.applying && rapid.Bool().Draw(t, s.label+" and "+b.label) {
+				b.sellers = append(b.sellers, s)
 			}
 		}
 	}
@@ -86,6 +94,8 @@ func (c *chart) everything(tenants []*tenant, from int) (asked []string, answers
 func TestTwinWorlds(t *testing.T) {
 	t.Parallel()
 	c := bareChart(t)
+	c.join(&tenant{label: "operator", kind: access.Operator})
+	c.write()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each is some hundred requests
 		if err := f.Value.Set("4"); err != nil {
 			t.Fatal(err)

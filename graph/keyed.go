@@ -3,7 +3,11 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -71,4 +75,63 @@ func subscriptionsOf(ctx context.Context, r *Resolver, customer ident.ID, args p
 		return nil, err
 	}
 	return load(ctx).subscriptionsOf.of(l).one(ctx, customer)
+}
+
+// listingsIn are the ways in which the rows of a page are asked for their
+// subscriptions, as far as they can be seen ahead: with a size alone. Others
+// are looked up where the field asks.
+func listingsIn(ctx context.Context, field string) (out []listing) {
+	oc := graphql.GetOperationContext(ctx)
+	of := func(rows ast.SelectionSet) {
+		for _, f := range graphql.CollectFields(oc, rows, []string{"Customer", "Node"}) {
+			if l, ok := sizeOf(oc, f); f.Name == field && ok && !slices.Contains(out, l) {
+				out = append(out, l)
+			}
+		}
+	}
+	for _, list := range graphql.CollectFieldsCtx(ctx, nil) {
+		switch list.Name {
+		case "nodes":
+			of(list.Selections)
+		case "edges":
+			for _, e := range graphql.CollectFields(oc, list.Selections, nil) {
+				if e.Name == "node" {
+					of(e.Selections)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// sizeOf is a listing that is asked for with nothing but its size.
+func sizeOf(oc *graphql.OperationContext, f graphql.CollectedField) (listing, bool) {
+	var args page.Args
+	for name, v := range f.ArgumentMap(oc.Variables) {
+		n, ok := intOf(v)
+		switch {
+		case v == nil:
+		case name == "first" && ok:
+			args.First = &n
+		case name == "last" && ok:
+			args.Last = &n
+		default:
+			return "", false
+		}
+	}
+	l, err := listingOf(args, nil, subscription.Filter{})
+	return l, err == nil
+}
+
+func intOf(v any) (int, bool) {
+	switch n := v.(type) {
+	case int:
+		return n, true
+	case int64:
+		return int(n), true
+	case json.Number:
+		i, err := n.Int64()
+		return int(i), err == nil
+	}
+	return 0, false
 }

@@ -13,10 +13,14 @@ import (
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/partnership"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 // maxMails bounds the mails that an invitation shows.
 const maxMails = 50
+
+// maxAttempts bounds the attempts that a webhook delivery shows.
+const maxAttempts = 50
 
 // orZero is what an optional argument holds, or its type's zero value.
 func orZero[T any](v *T) T {
@@ -25,6 +29,15 @@ func orZero[T any](v *T) T {
 		return zero
 	}
 	return *v
+}
+
+// ofDelivery are the relations of a webhook delivery that a page looks up ahead.
+func ofDelivery(l *loaders) []relation[*webhook.Delivery] {
+	type d = *webhook.Delivery
+	return []relation[d]{
+		{"endpoint", l.webhooks, func(x d) ident.ID { return x.EndpointID }},
+		{"attempts", l.webhookAttempts, func(x d) ident.ID { return x.ID }},
+	}
 }
 
 // orNone is null for a value that says nothing.

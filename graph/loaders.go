@@ -23,6 +23,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
@@ -30,6 +31,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/sla"
 	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 // loaderCapacity bounds the ids in one statement of a loader.
@@ -120,6 +122,8 @@ type loaders struct {
 	events          *loader[*audit.Event]
 	tokens          *loader[*account.Token]
 	exports         *loader[*audit.Export]
+	customerExports *loader[*customer.Export]
+	counts          *loader[*model.ChannelCounts] // by key, of branches that were found
 	files           *loader[*file.File]
 	offers          *loader[*catalog.Offer]
 	catalogImports  *loader[*catalog.Import]
@@ -130,6 +134,11 @@ type loaders struct {
 	memberships     *loader[*register.Membership]
 	registerImports *loader[*register.Import]
 	mails           *loader[*mail.Message]
+	mailsAbout      *loader[[]*mail.Message] // by subject
+	mailEvents      *loader[[]*mail.Event]   // by message
+	webhooks        *loader[*webhook.Endpoint]
+	deliveries      *loader[*webhook.Delivery]
+	webhookAttempts *loader[[]*webhook.Attempt] // by delivery
 	enrollments     *loader[*enrollment.Enrollment]
 	checks          *loader[[]*enrollment.Check]    // by enrollment
 	questions       *loader[[]*enrollment.Question] // by enrollment
@@ -137,8 +146,9 @@ type loaders struct {
 	filesOf         *loader[[]*file.File]           // by subject
 	rules           *loader[*sla.Calendar]          // under theCalendar alone
 	mailsNamed      *loader[*mail.Message]          // for who has seen what names them
-	mailsAbout      *loader[[]*mail.Message]        // by subject
-	mailEvents      *loader[[]*mail.Event]          // by message
+	orders          *loader[*order.Order]
+	orderLines      *loader[*order.Line]
+	orderLinesOf    *loader[[]*order.Line] // by order
 	customers       *loader[*customer.Customer]
 	customersOf     *loader[*customer.Customer] // by organization
 	relationships   *loader[*customer.Relationship]
@@ -202,8 +212,15 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		events: guarded(a, access.PermAuditRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*audit.Event, error) {
 			return audit.ByIDs(ctx, d.DB, a, ids)
 		}),
-		tokens:  guarded(a, access.PermViewerRead, scoped(a, d.Accounts.TokensByIDs)),
-		exports: guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
+		tokens:          guarded(a, access.PermViewerRead, scoped(a, d.Accounts.TokensByIDs)),
+		webhooks:        guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.ByIDs)),
+		deliveries:      guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.DeliveriesByIDs)),
+		webhookAttempts: guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.Attempts)),
+		exports:         guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
+		counts: guarded(a, access.PermTreeRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*model.ChannelCounts, error) {
+			return countsOf(ctx, d, a, ids)
+		}),
+		customerExports: guarded(a, access.PermCustomerRead, scoped(a, d.Customers.ExportsByIDs)),
 		// each purpose asks for a permission of its own; the concept knows
 		files:          guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
 		offers:         guarded(a, access.PermCatalogRead, scoped(a, d.Catalog.ByIDs)),
@@ -230,6 +247,9 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 			c, err := d.Calendars.Current(ctx, d.DB.Read())
 			return map[ident.ID]*sla.Calendar{theCalendar: c}, err
 		}),
+		orders:          guarded(a, access.PermOrderRead, scoped(a, d.Orders.ByIDs)),
+		orderLines:      guarded(a, access.PermOrderRead, scoped(a, d.Orders.LinesByIDs)),
+		orderLinesOf:    guarded(a, access.PermOrderRead, scoped(a, d.Orders.LinesOf)),
 		customers:       guarded(a, access.PermCustomerRead, scoped(a, d.Customers.ByIDs)),
 		customersOf:     guarded(a, access.PermCustomerRead, scoped(a, d.Customers.ByOrganizations)),
 		relationships:   guarded(a, access.PermCustomerRead, scoped(a, d.Customers.RelationshipsByIDs)),
@@ -280,10 +300,15 @@ var nodeTypes = map[string]nodeType{
 	ident.CatalogImport:       {"CatalogImport", access.PermCatalogManage, through(func(l *loaders) *loader[*catalog.Import] { return l.catalogImports })},
 	ident.ProductSubscription: {"ProductSubscription", access.PermSubscriptionRead, through(func(l *loaders) *loader[*subscription.Subscription] { return l.subscriptions })},
 	ident.Enrollment:          {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
+	ident.Order:               {"Order", access.PermOrderRead, through(func(l *loaders) *loader[*order.Order] { return l.orders })},
+	ident.OrderLine:           {"OrderLine", access.PermOrderRead, through(func(l *loaders) *loader[*order.Line] { return l.orderLines })},
 	ident.Customer:            {"Customer", access.PermCustomerRead, through(func(l *loaders) *loader[*customer.Customer] { return l.customers })},
+	ident.CustomerExport:      {"CustomerExport", access.PermCustomerRead, through(func(l *loaders) *loader[*customer.Export] { return l.customerExports })},
 	ident.Relationship:        {"CustomerRelationship", access.PermCustomerRead, through(func(l *loaders) *loader[*customer.Relationship] { return l.relationships })},
 	ident.Grant:               {"Grant", access.PermGrantRead, through(func(l *loaders) *loader[*customer.Grant] { return l.grants })},
 	ident.Mail:                {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
+	ident.Webhook:             {"WebhookEndpoint", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Endpoint] { return l.webhooks })},
+	ident.Delivery:            {"WebhookDelivery", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Delivery] { return l.deliveries })},
 }
 
 func through[T any](pick func(*loaders) *loader[*T]) func(context.Context, *loaders, ident.ID) func() (model.Node, error) {
@@ -356,25 +381,66 @@ func withRelations[T any](ctx context.Context, c *page.Connection[T], err error,
 	if err != nil || len(c.Edges) == 0 {
 		return c, err
 	}
-	var order []aheader
-	ids := map[aheader][]ident.ID{}
+	var b batches
+	gather(ctx, &b, "", c.Nodes(), rs)
+	return c, b.load(ctx)
+}
+
+// batches are the ids to look up ahead, by loader, in the order in which they
+// were first asked for.
+type batches struct {
+	order []aheader
+	ids   map[aheader][]ident.ID
+}
+
+func (b *batches) add(by aheader, id ident.ID) {
+	if id == "" {
+		return
+	}
+	if b.ids == nil {
+		b.ids = map[aheader][]ident.ID{}
+	}
+	if b.ids[by] == nil {
+		b.order = append(b.order, by)
+	}
+	b.ids[by] = append(b.ids[by], id)
+}
+
+func (b *batches) load(ctx context.Context) error {
+	for _, by := range b.order {
+		if err := by.ahead(ctx, b.ids[by]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gather adds the relations of rows that the operation asks for; under is the
+// way from the connection's rows to the connection that these rows are of, ""
+// for its own.
+func gather[T any](ctx context.Context, b *batches, under string, rows []T, rs []relation[T]) {
 	for _, r := range rs {
-		if !graphql.AnyFieldRequested(ctx, "nodes."+r.field, "edges.node."+r.field) {
+		if !graphql.AnyFieldRequested(ctx, ways(under, r.field)...) {
 			continue
 		}
-		if ids[r.by] == nil {
-			order = append(order, r.by)
-		}
-		for _, e := range c.Edges {
-			if id := r.key(e.Node); id != "" {
-				ids[r.by] = append(ids[r.by], id)
-			}
+		for _, row := range rows {
+			b.add(r.by, r.key(row))
 		}
 	}
-	for _, by := range order {
-		if err := by.ahead(ctx, ids[by]); err != nil {
-			return nil, err
+}
+
+// ways are the paths to a field of a connection's rows, which stand under nodes
+// and edges.
+func ways(under, field string) []string {
+	of := []string{"nodes.", "edges.node."}
+	if under == "" {
+		return []string{of[0] + field, of[1] + field}
+	}
+	var out []string
+	for _, outer := range of {
+		for _, inner := range of {
+			out = append(out, outer+under+"."+inner+field)
 		}
 	}
-	return c, nil
+	return out
 }

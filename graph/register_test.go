@@ -58,8 +58,8 @@ func TestRegisters(t *testing.T) {
 		out := w.gql(otto, `query($id: ID!) { node(id: $id) { ... on RegisterImport { state isDryRun lineCount linesDone addedCount changedCount unchangedCount removedCount
 			problemCount problems(first: 2) { totalCount { value } nodes { line column code message } } reportUrl requestedBy { id } operation { state } } } }`, "id", id).ok()
 		n := func(f string) any { return out.at("node." + f) }
-		return fmt.Sprint(n("state"), n("isDryRun"), n("lineCount"), n("linesDone"), n("addedCount"), n("changedCount"), n("unchangedCount"), n("removedCount"), n("problemCount"),
-			n("reportUrl") != nil, n("problems.totalCount.value"), n("requestedBy.id") == string(otto.UserID), n("operation.state"))
+		return strings.TrimSpace(fmt.Sprintln(n("state"), n("isDryRun"), n("lineCount"), n("linesDone"), n("addedCount"), n("changedCount"), n("unchangedCount"), n("removedCount"), n("problemCount"),
+			n("reportUrl") != nil, n("problems.totalCount.value"), n("requestedBy.id") == string(otto.UserID), n("operation.state")))
 	}
 	out := w.done(otto, "importMembershipRegister", result, good)
 	at := func(path string) string { return out.text("importMembershipRegister." + path) }

@@ -16,12 +16,15 @@ import (
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/tree"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 // Deps are what the API calls.
@@ -38,10 +41,13 @@ type Deps struct {
 	Customers     *customer.Service
 	Catalog       *catalog.Service
 	Subscriptions *subscription.Service
+	Orders        *order.Service
+	Tree          *tree.Service
 	Mailer        *mail.Mailer
 	Audits        *audit.Service
 	Files         *file.Service
 	Registers     *register.Service
+	Webhooks      *webhook.Service
 	// Hooks take part in cancelling and retrying operations.
 	Hooks outbox.Hooks
 	Log   *slog.Logger

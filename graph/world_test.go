@@ -18,16 +18,23 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
+	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/tree"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
 const password = secret.String("velvet tractor lagoon 41")
@@ -89,9 +96,19 @@ func newWorld(t testing.TB) *world {
 		Hashing: account.Hashing{Memory: 8, Passes: 1, Threads: 1, Slots: 4, Wait: time.Minute}}, log)
 	partners := partner.New(db, accounts, mailer)
 	invitations := invitation.New(db, mailer, w.keys, accounts, invitation.Config{}, log)
-	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendar.New(db, nil), Partners: partners, Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Files: file.New(db), Registers: register.New(db, accounts, file.New(db)), Log: log,
-		Agreements:   agreement.New(db, accounts, partners, mailer, nil),
-		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")}
+	calendars, files := calendar.New(db, nil), file.New(db)
+	registers := register.New(db, accounts, files)
+	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, w.keys, enrollment.Config{}, log)
+	partnerships := partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")
+	customers := customer.New(db, accounts, partners, partnerships, invitations, mailer, customer.Config{TenantDomain: "customers.example"})
+	offers := catalog.New(db, files)
+	subscriptions := subscription.New(db, partners, customers, offers)
+	w.Deps = Deps{DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
+		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audit.New(db, log), Log: log,
+		Partnerships: partnerships, Customers: customers, Catalog: offers, Subscriptions: subscriptions,
+		Orders:   order.New(db, accounts, partners, customers, offers, subscriptions, order.AtOnce{}, log),
+		Tree:     tree.New(db, partners, partnerships, customers, subscriptions),
+		Webhooks: webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
 	if w.handler, err = New(w.Deps); err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,7 @@ CREATE TABLE enrollment (
   disowned_at {{.Time}},
   activated_at {{.Time}},
   closed_at {{.Time}},
+  evidence_discarded_at {{.Time}},
   version integer NOT NULL DEFAULT 1,
   created_at {{.Time}} NOT NULL,
   updated_at {{.Time}} NOT NULL
@@ -101,6 +102,9 @@ CREATE INDEX enrollment_domain ON enrollment (tenant_domain, id);
 CREATE INDEX enrollment_programme ON enrollment (programme_id) WHERE programme_id <> '';
 --bun:split
 CREATE INDEX enrollment_next_action ON enrollment (next_action_at) WHERE next_action_at IS NOT NULL;
+--bun:split
+CREATE INDEX enrollment_evidence ON enrollment (closed_at)
+  WHERE status IN ('REJECTED', 'EXPIRED', 'WITHDRAWN') AND evidence_discarded_at IS NULL;
 --bun:split
 CREATE TABLE enrollment_check (
   enrollment_id {{.Text}} NOT NULL REFERENCES enrollment (id),

@@ -19,15 +19,26 @@ import (
 	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 )
+
+// What giving a line up gave.
+type AbandonOrderLinePayload struct {
+	// The line; null exactly when there are errors.
+	OrderLine *order.Line `json:"orderLine"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AbandonOrderLineError `json:"userErrors"`
+}
 
 // What accepting gave.
 type AcceptCustomerInvitationPayload struct {
@@ -169,6 +180,14 @@ type CancelOperationPayload struct {
 	UserErrors []*model.CancelOperationError `json:"userErrors"`
 }
 
+// What dropping a draft gave.
+type CancelOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CancelOrderError `json:"userErrors"`
+}
+
 // What came of it.
 type CancelProductSubscriptionPayload struct {
 	// The subscription; null exactly when there are errors.
@@ -203,6 +222,18 @@ type CreatePersonalTokenPayload struct {
 	IsAlreadyShown *bool `json:"isAlreadyShown"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.CreatePersonalTokenError `json:"userErrors"`
+}
+
+// What `createWebhookEndpoint` gave.
+type CreateWebhookEndpointPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// The secret, `whsec_` and base64. It is shown this once; null where it was shown before or nothing was done.
+	Secret *string `json:"secret"`
+	// Whether an earlier answer to the same `idempotencyKey` has shown the secret; null where nothing was done.
+	IsAlreadyShown *bool `json:"isAlreadyShown"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CreateWebhookEndpointError `json:"userErrors"`
 }
 
 // Why something may not be done with a customer, and what would help.
@@ -245,6 +276,20 @@ type DeclineInvitationPayload struct {
 	Invitation *invitation.Invitation `json:"invitation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.DeclineInvitationError `json:"userErrors"`
+}
+
+// Which endpoint to delete.
+type DeleteWebhookEndpointInput struct {
+	// The id of the endpoint.
+	EndpointID ident.ID `json:"endpointId"`
+}
+
+// What `deleteWebhookEndpoint` gave.
+type DeleteWebhookEndpointPayload struct {
+	// The id of the endpoint that is gone; null exactly when there are errors.
+	DeletedWebhookEndpointID *ident.ID `json:"deletedWebhookEndpointId"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.DeleteWebhookEndpointError `json:"userErrors"`
 }
 
 // What came of it.
@@ -356,11 +401,21 @@ type ExportAuditEventsInput struct {
 // What asking for an export gave.
 type ExportAuditEventsPayload struct {
 	// The export; null exactly when there are errors.
-	AuditExport *audit.Export `json:"auditExport"`
+	AuditExport *export.File `json:"auditExport"`
 	// The work under way.
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ExportAuditEventsError `json:"userErrors"`
+}
+
+// What asking for an export gave.
+type ExportCustomersPayload struct {
+	// The export; null exactly when there are errors.
+	CustomerExport *customer.Export `json:"customerExport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ExportCustomersError `json:"userErrors"`
 }
 
 // An ordering of grants; equal values are sorted by id.
@@ -468,6 +523,20 @@ type PartnershipRequestDraftProblem struct {
 	Path []string `json:"path"`
 	// The stable code, as `RequestPartnershipErrorCode` explains it.
 	Code string `json:"code"`
+}
+
+// Which endpoint to pause.
+type PauseWebhookEndpointInput struct {
+	// The id of the endpoint.
+	EndpointID ident.ID `json:"endpointId"`
+}
+
+// What `pauseWebhookEndpoint` gave.
+type PauseWebhookEndpointPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.PauseWebhookEndpointError `json:"userErrors"`
 }
 
 // Changes an address; absent fields stay, null clears.
@@ -626,6 +695,30 @@ type RenewGrantsPayload struct {
 	UserErrors []*model.RenewGrantsError `json:"userErrors"`
 }
 
+// What `replayFailedWebhookDeliveries` gave.
+type ReplayFailedWebhookDeliveriesPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReplayFailedWebhookDeliveriesError `json:"userErrors"`
+}
+
+// Which delivery to replay.
+type ReplayWebhookDeliveryInput struct {
+	// The id of the delivery.
+	DeliveryID ident.ID `json:"deliveryId"`
+}
+
+// What `replayWebhookDelivery` gave.
+type ReplayWebhookDeliveryPayload struct {
+	// The delivery; null exactly when there are errors.
+	WebhookDelivery *webhook.Delivery `json:"webhookDelivery"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReplayWebhookDeliveryError `json:"userErrors"`
+}
+
 // The dead link to replace.
 type RequestNewLinkInput struct {
 	// The code: what stands behind the `#` of the link.
@@ -720,6 +813,20 @@ type ResendVerificationPayload struct {
 	UserErrors []*model.ResendVerificationError `json:"userErrors"`
 }
 
+// Which endpoint to resume.
+type ResumeWebhookEndpointInput struct {
+	// The id of the endpoint.
+	EndpointID ident.ID `json:"endpointId"`
+}
+
+// What `resumeWebhookEndpoint` gave.
+type ResumeWebhookEndpointPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ResumeWebhookEndpointError `json:"userErrors"`
+}
+
 // Which operation to start again.
 type RetryOperationInput struct {
 	// The id of the operation.
@@ -732,6 +839,24 @@ type RetryOperationPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RetryOperationError `json:"userErrors"`
+}
+
+// What trying a line again gave.
+type RetryOrderLinePayload struct {
+	// The line; null exactly when there are errors.
+	OrderLine *order.Line `json:"orderLine"`
+	// The new attempt.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RetryOrderLineError `json:"userErrors"`
+}
+
+// What reviewing a draft gave.
+type ReviewOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReviewOrderError `json:"userErrors"`
 }
 
 // What taking an invitation back gave.
@@ -764,6 +889,18 @@ type RotatePartnershipLinkPayload struct {
 	UserErrors []*model.RotatePartnershipLinkError `json:"userErrors"`
 }
 
+// What `rotateWebhookSecret` gave.
+type RotateWebhookSecretPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// The secret, `whsec_` and base64. It is shown this once; null where it was shown before or nothing was done.
+	Secret *string `json:"secret"`
+	// Whether an earlier answer to the same `idempotencyKey` has shown the secret; null where nothing was done.
+	IsAlreadyShown *bool `json:"isAlreadyShown"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RotateWebhookSecretError `json:"userErrors"`
+}
+
 // What to save of a draft.
 type SaveEnrollmentInput struct {
 	// The id of the enrollment.
@@ -786,12 +923,34 @@ type SaveEnrollmentPayload struct {
 	UserErrors []*model.SaveEnrollmentError `json:"userErrors"`
 }
 
+// What changing a draft gave.
+type SaveOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SaveOrderError `json:"userErrors"`
+}
+
 // What selecting a programme ID gave.
 type SelectProgrammeIDPayload struct {
 	// The enrollment; null exactly when there are errors.
 	Enrollment *enrollment.Enrollment `json:"enrollment"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.SelectProgrammeIdError `json:"userErrors"`
+}
+
+// Which endpoint to test.
+type SendTestWebhookInput struct {
+	// The id of the endpoint.
+	EndpointID ident.ID `json:"endpointId"`
+}
+
+// What `sendTestWebhook` gave.
+type SendTestWebhookPayload struct {
+	// The delivery; null exactly when there are errors.
+	WebhookDelivery *webhook.Delivery `json:"webhookDelivery"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SendTestWebhookError `json:"userErrors"`
 }
 
 // What setting the calendar gave.
@@ -846,6 +1005,14 @@ type StartEnrollmentPayload struct {
 	UserErrors []*model.StartEnrollmentError `json:"userErrors"`
 }
 
+// What beginning a draft gave.
+type StartOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.StartOrderError `json:"userErrors"`
+}
+
 // What submitting gave.
 type SubmitEnrollmentPayload struct {
 	// The enrollment; null exactly when there are errors.
@@ -854,6 +1021,20 @@ type SubmitEnrollmentPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done, all reasons at once; empty on success.
 	UserErrors []*model.SubmitEnrollmentError `json:"userErrors"`
+}
+
+// What submitting an order gave.
+type SubmitOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// The user name of the customer's first administrator; null where no customer was added.
+	AdminEmail *string `json:"adminEmail"`
+	// The temporary password. It is shown this once, works for 7 days, and only to choose another; null without one, and where it was shown before.
+	TemporaryPassword *string `json:"temporaryPassword"`
+	// Whether an earlier answer to the same `idempotencyKey` has shown the temporary password; null where nothing was submitted.
+	IsAlreadyShown *bool `json:"isAlreadyShown"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SubmitOrderError `json:"userErrors"`
 }
 
 // What happens, live: over `text/event-stream` (POST with that `Accept`, one stream a request) or over
@@ -930,6 +1111,14 @@ type UpdateSupportProfilePayload struct {
 	Partner *partner.Partner `json:"partner"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.UpdateSupportProfileError `json:"userErrors"`
+}
+
+// What `updateWebhookEndpoint` gave.
+type UpdateWebhookEndpointPayload struct {
+	// The endpoint; null exactly when there are errors.
+	WebhookEndpoint *webhook.Endpoint `json:"webhookEndpoint"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.UpdateWebhookEndpointError `json:"userErrors"`
 }
 
 // What withdrawing admin access gave.

@@ -39,4 +39,6 @@ type (
 	WithdrawGrantError UserError
 	// RenewGrantsError is why renewGrants did nothing.
 	RenewGrantsError UserError
+	// ExportCustomersError is why exportCustomers did nothing.
+	ExportCustomersError UserError
 )

@@ -57,6 +57,7 @@ const (
 	PermSubscriptionAssociate   Permission = "subscription.associate"
 	PermSubscriptionDesignate   Permission = "subscription.designate"
 	PermTreeRead                Permission = "tree.read"
+	PermWebhookManage           Permission = "webhook.manage"
 )
 
 // Permissions lists all of them in a stable order.
@@ -65,6 +66,7 @@ var Permissions = []Permission{
 	PermPartnerRegister, PermPartnershipRead, PermPartnershipRequest, PermProviderAuthorize,
 	PermAdminAccessWithdraw, PermPartnershipEnd, PermTerminationDecide, PermInvitationRead,
 	PermOperationRead, PermOperationManage, PermMailRead, PermMailManage, PermAuditRead,
+	PermWebhookManage,
 	PermCalendarManage, PermFileUpload, PermRegisterManage, PermEnrollmentRead, PermEnrollmentApply, PermEnrollmentReview, PermLegalProfileEdit, PermSupportProfileEdit, PermPartnerSuspend, PermPartnerStatusRead, PermAgreementRead, PermAgreementSign, PermAgreementPublish,
 	PermCustomerRead, PermCustomerAdd, PermCustomerInvite, PermCustomerEdit, PermCustomerRemove, PermCustomerSuspend, PermCustomerAccept, PermCustomerAgreementAttest,
 	PermGrantRead, PermGrantWithdraw, PermGrantRenew, PermCatalogRead, PermCatalogManage, PermOrderRead, PermOrderSubmit,
@@ -135,14 +137,19 @@ var matrix = map[Permission][]grant{
 		{parties, []Role{GlobalAdmin, AdminAgent}},
 		{operator, []Role{OperatorAdmin, Reviewer}},
 	},
+	PermWebhookManage: {
+		{partners, []Role{GlobalAdmin}},
+		{operator, []Role{OperatorAdmin}},
+	},
 	PermCalendarManage: {{operator, []Role{OperatorAdmin}}},
 	PermFileUpload: {
 		{parties, []Role{GlobalAdmin, AdminAgent, HelpdeskAgent, AccountAdmin}},
 		{operator, []Role{OperatorAdmin, Reviewer}},
 	},
 	PermRegisterManage: {{operator, []Role{OperatorAdmin}}},
-	PermEnrollmentRead: {
-		{partners, []Role{GlobalAdmin, UserAdmin, AccountAdmin, AdminAgent}},
+	PermEnrollmentRead: { // the row of the legal profile
+		{partners, []Role{GlobalAdmin, UserAdmin}},
+		{[]Kind{IndirectProvider, DirectBill}, []Role{AccountAdmin}},
 		{operator, []Role{OperatorAdmin, Reviewer}},
 	},
 	PermEnrollmentApply:  {{partners, []Role{GlobalAdmin}}},

@@ -13,7 +13,7 @@ func TestIsPasswordHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	swap := func(old, new string) string { return strings.Replace(good, old, new, 1) }
+	swap := func(from, to string) string { return strings.Replace(good, from, to, 1) }
 	for _, s := range []string{good, own, swap("m=65536", "m=19456"), swap("p=1", "p=4"), swap("m=65536", "m=262144"), swap("t=3", "t=10")} {
 		if !IsPasswordHash(s) {
 			t.Errorf("%s is refused", s)

@@ -764,3 +764,102 @@ func TestStatus(t *testing.T) {
 		}
 	}
 }
+
+// thousand puts 999 more partners beside one, alike but for ids and names, each
+// with its Global admin.
+func (w *world) thousand(p *partner.Partner, a access.Actor) {
+	w.t.Helper()
+	w.tx(func(ctx context.Context, tx *database.Tx) error {
+		org, u := account.Organization{ID: p.OrganizationID}, account.User{ID: a.UserID}
+		if err := errors.Join(tx.NewSelect().Model(&org).WherePK().Scan(ctx), tx.NewSelect().Model(&u).WherePK().Scan(ctx)); err != nil {
+			return err
+		}
+		var (
+			orgs     []account.Organization
+			users    []account.User
+			roles    []account.UserRole
+			partners []partner.Partner
+		)
+		for i := range 999 {
+			domain, email := fmt.Sprintf("p%d.example", i), fmt.Sprintf("gina@p%d.example", i)
+			o, v, q := org, u, *p
+			o.ID, v.ID, q.ID = ident.New(ident.Organization), ident.New(ident.User), ident.New(ident.Partner)
+			o.Domain, v.OrganizationID, v.Email, v.EmailFolded = domain, o.ID, email, email
+			q.OrganizationID, q.ProgrammeID, q.TenantDomain, q.RegistrableDomain = o.ID, fmt.Sprint(5_000_000+i), domain, domain
+			q.LegalName, q.LegalNameFolded = domain, domain
+			orgs, users, partners = append(orgs, o), append(users, v), append(partners, q)
+			roles = append(roles, account.UserRole{UserID: v.ID, Role: access.GlobalAdmin, GrantedAt: tx.Now})
+		}
+		for _, rows := range []any{&orgs, &users, &roles, &partners} {
+			if _, err := tx.NewInsert().Model(rows).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// A thousand partners are asked to sign: the worker that writes to them dies in
+// between and two others take over at the same moment; everybody is written to
+// once, and reminded once where still unsigned.
+func TestAThousandAreAskedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.thousand(w.company("Acme"))
+	a := w.publish("2026-07", 30*day)
+	handed, err := outbox.Claim(t.Context(), w.db, 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(handed.Jobs, func(h outbox.Handover) bool { return h.Kind == Announce{}.Kind() })
+	run, err := outbox.Begin(t.Context(), w.db, handed.Jobs[i].ID, handed.Jobs[i].Generation, "test", time.Minute)
+	if err != nil || run == nil {
+		t.Fatal(run, err)
+	}
+	args := Announce{AgreementID: a.ID, Step: StepPublish}
+	for range 3 {
+		w.tx(func(ctx context.Context, tx *database.Tx) error { return w.announce(ctx, tx, run, args) })
+	}
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if err := w.Announce(t.Context(), run, args); err != nil && !errors.Is(err, outbox.ErrLost) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	tally := func(template string, most int) int {
+		t.Helper()
+		var rows []struct{ N int }
+		err := w.db.Read().NewSelect().Table("mail_message").ColumnExpr("count(*) AS n").Where("subject_id = ? AND template = ?", a.ID, template).
+			Group("recipient").Scan(t.Context(), &rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.N > most {
+				t.Fatalf("%s came %d times", template, r.N)
+			}
+		}
+		return len(rows)
+	}
+	if got := tally("agreement_published", 1); got != 1000 {
+		t.Errorf("%d were asked", got)
+	}
+
+	// 499 sign, so to say; the others are reminded 14 days before.
+	if _, err := w.db.Bun().NewUpdate().Table("partner").Set("agreement_due_at = NULL").Set("agreement_version = ?", a.Number).
+		Where("tenant_domain LIKE 'p%' AND programme_id >= '5000500'").Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.db.Clock().Advance(16 * day)
+	w.work()
+	if got := tally("agreement_reminder", 1); got != 501 {
+		t.Errorf("%d were reminded", got)
+	}
+	sends, err := w.db.Read().NewSelect().Table("job").Where("kind = ?", mail.Send{}.Kind()).Where("subject_id = ?", a.ID).Count(t.Context())
+	if err != nil || sends != 1501 {
+		t.Errorf("%d mails are on their way, %v", sends, err)
+	}
+}

@@ -49,7 +49,9 @@ import (
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/seed"
 	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/tree"
 	"github.com/channelgraph/channelgraph/internal/web"
+	"github.com/channelgraph/channelgraph/internal/webhook"
 	"github.com/channelgraph/channelgraph/migrations"
 	"github.com/channelgraph/channelgraph/workers"
 )
@@ -80,6 +82,7 @@ type App struct {
 	orders   *order.Service
 	counts   *rollup.Ledger
 	audits   *audit.Service
+	hooked   *webhook.Service
 	workers  *workers.Server
 	registry *prometheus.Registry
 	tracer   trace.TracerProvider // nil where nothing is traced
@@ -154,6 +157,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	a.counts = rollup.NewLedger(a.db, log)
 	a.counts.Count(partnership.Counts, customer.Counts, subscription.Counts)
 	a.audits = audit.New(a.db, log)
+	a.openWebhooks(keys)
 	if a.workers, err = workers.New(a.db, a.jobs(), workers.Options{Redis: cfg.RedisURL, Namespace: cfg.QueueNamespace, Concurrency: cfg.Concurrency, Lease: cfg.JobLease,
 		RelayOnly: cfg.Role == config.RoleAPI, Periodic: a.periodic(), Logger: log, Metrics: a.registry, Tracer: a.tracer}); err != nil {
 		return nil, fmt.Errorf("the queue: %w", err)
@@ -281,6 +285,14 @@ func (a *App) openMail(keys *secret.Keys) error {
 	return nil
 }
 
+func (a *App) openWebhooks(keys *secret.Keys) {
+	a.hooked = webhook.New(a.db, a.accounts, a.mailer, keys, webhook.Config{Loopback: a.cfg.WebhookPrivate, AnyPort: a.cfg.IsDevelopment(), Version: Version}, a.log)
+	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "channelgraph_webhook_deliveries_total",
+		Help: "Attempts to deliver a webhook message, by outcome: delivered, or why not."}, []string{"outcome"})
+	a.registry.MustRegister(outcomes)
+	a.hooked.OnOutcome = func(outcome string) { outcomes.WithLabelValues(outcome).Inc() }
+}
+
 // jobs is the job map: one line a kind.
 func (a *App) jobs() workers.Registry {
 	r := workers.Registry{}
@@ -304,12 +316,14 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.enrolled.RunChecks)
 	workers.Add(r, a.enrolled.Look)
 	workers.Add(r, a.enrolled.Scan)
+	workers.Add(r, a.enrolled.DiscardEvidence)
 	workers.Add(r, a.agreed.Announce)
 	workers.Add(r, a.agreed.Look)
 	workers.Add(r, a.agreed.Scan)
 	workers.Add(r, a.buyers.SendInvitation)
 	workers.Add(r, a.buyers.LookAtGrant)
 	workers.Add(r, a.buyers.ScanGrants)
+	workers.Add(r, a.buyers.ExportCustomers)
 	workers.Add(r, a.offers.ImportOffers)
 	workers.Add(r, a.offers.PruneImports)
 	workers.Add(r, a.bought.MoveOn)
@@ -322,6 +336,10 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.audits.SealEvents)
 	workers.Add(r, a.audits.ExportEvents)
 	workers.Add(r, a.audits.PruneExports)
+	workers.Add(r, a.hooked.Dispatch)
+	workers.Add(r, a.hooked.Deliver)
+	workers.Add(r, a.hooked.PerformReplay)
+	workers.Add(r, a.hooked.Prune)
 	workers.Add(r, a.pruneJobs)
 	return r
 }
@@ -331,6 +349,7 @@ func (a *App) periodic() []workers.Periodic {
 	for _, p := range []workers.Periodic{
 		{Name: "invitation.scan", Every: 15 * time.Minute, Args: invitation.Scan{}},
 		{Name: "enrollment.scan", Every: 15 * time.Minute, Args: enrollment.Scan{}},
+		{Name: "enrollment.discard_evidence", Every: 24 * time.Hour, Args: enrollment.DiscardEvidence{}},
 		{Name: "agreement.scan", Every: 15 * time.Minute, Args: agreement.Scan{}},
 		{Name: "customer.scan_grants", Every: 15 * time.Minute, Args: customer.ScanGrants{}},
 		{Name: "subscription.scan", Every: 15 * time.Minute, Args: subscription.Scan{}},
@@ -344,6 +363,7 @@ func (a *App) periodic() []workers.Periodic {
 		{Name: "audit.seal", Every: time.Hour, Args: audit.SealEvents{}},
 		{Name: "audit.seal_all", Every: 24 * time.Hour, Args: audit.SealEvents{All: true}},
 		{Name: "audit.prune_exports", Every: 24 * time.Hour, Args: audit.PruneExports{}},
+		{Name: "webhook.prune", Every: time.Hour, Args: webhook.Prune{}},
 		{Name: "outbox.prune", Every: time.Hour, Args: PruneJobs{}},
 	} {
 		p.Options, p.Upkeep = []outbox.Option{outbox.On(outbox.Low)}, true
@@ -450,7 +470,8 @@ func (a *App) openDoors() error {
 		return fmt.Errorf("the budgets: %w", err)
 	}
 	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined,
-		Mailer: a.mailer, Audits: a.audits, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
+		Customers: a.buyers, Catalog: a.offers, Subscriptions: a.bought, Orders: a.orders, Tree: tree.New(a.db, a.partners, a.joined, a.buyers, a.bought),
+		Mailer: a.mailer, Audits: a.audits, Webhooks: a.hooked, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
 		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {
 		return fmt.Errorf("the GraphQL door: %w", err)

@@ -298,7 +298,8 @@ func (l *letter) part(header func(string) string, body io.Reader) error {
 }
 
 // unread finds the mails to an address [with words in their subject] that the
-// story has not read yet.
+// story has not read yet. The copy of a mail whose sender was killed after the
+// dot, before it could write that down, is the same mail: it has its Message-ID.
 func (s *story) unread(m map[string]any) ([]letter, []letter, error) {
 	all, err := s.mails(word(m, "to", ""))
 	if err != nil {
@@ -306,7 +307,7 @@ func (s *story) unread(m map[string]any) ([]letter, []letter, error) {
 	}
 	var out []letter
 	for _, l := range all {
-		if !s.seen[l.ID] && strings.Contains(strings.ToLower(l.Subject), strings.ToLower(word(m, "subject", ""))) {
+		if !s.seen[l.ID] && !(s.killed && s.read[l.MessageID]) && strings.Contains(strings.ToLower(l.Subject), strings.ToLower(word(m, "subject", ""))) {
 			out = append(out, l)
 		}
 	}
@@ -342,7 +343,7 @@ func (s *story) doMail(ts *testscript.TestScript, _ bool, args []string) error {
 	if want := word(m, "lang", l.Locale); want != l.Locale {
 		return fmt.Errorf("the mail is in %s", l.Locale)
 	}
-	s.seen[l.ID] = true
+	s.seen[l.ID], s.read[l.MessageID] = true, true
 	s.page = page{source: l.HTML, text: squeeze(l.Subject + "\n" + l.Text), mail: &l}
 	if len(l.Links) > 0 && l.Links[0].Token != "" {
 		ts.Setenv("link", l.Links[0].URL)

@@ -242,12 +242,15 @@ type story struct {
 	logs      bytes.Buffer // of the processes that have ended
 	smtp      *smtpServer
 	redis     *proxy
+	hook      *hookServer
 
 	passwords map[string]string
 	people    map[string]*person
 	who       *person
 	locale    string
 	seen      map[string]bool // mails that the story has read, by id
+	read      map[string]bool // and by Message-ID
+	killed    bool            // a process of it was killed
 	last      answer
 	again     func() error // asks the last query once more
 	crowd     []map[string]any
@@ -267,7 +270,7 @@ func newStory(env *testscript.Env) (*story, error) {
 
 func makeStory(dir string) (*story, error) {
 	s := &story{dir: dir, data: filepath.Join(dir, "data"), people: map[string]*person{}, passwords: map[string]string{},
-		seen: map[string]bool{}, locale: "en", namespace: "st-" + ident.New(ident.Job).Body()}
+		seen: map[string]bool{}, read: map[string]bool{}, locale: "en", namespace: "st-" + ident.New(ident.Job).Body()}
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -429,6 +432,10 @@ func (s *story) end() {
 	}
 	if s.smtp != nil {
 		s.smtp.close()
+	}
+	if s.hook != nil {
+		s.hook.CloseClientConnections()
+		s.hook.Close()
 	}
 	if s.redis != nil {
 		s.redis.close()

@@ -84,6 +84,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("answer", 0, 1, false, (*story).doAnswer)
 	add("race", 2, -1, false, (*story).doRace)
 	add("catch", 2, -1, false, (*story).doCatch)
+	add("posts", 2, -1, false, (*story).doPosts)
 	add("crowd", 1, -1, false, (*story).doCrowd)
 	add("tally", 3, 3, false, (*story).doTally)
 	add("mail", 1, 3, false, (*story).doMail)
@@ -107,6 +108,9 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("redis", 1, 1, false, (*story).doRedis)
 	add("jobs", 3, 3, false, (*story).doJobs)
 	add("exitcode", 2, -1, false, doExitCode)
+	add("hook", 1, 1, false, (*story).doHook)
+	add("hooked", 2, 2, false, (*story).doHooked)
+	add("nohook", 0, 0, false, (*story).doNoHook)
 	add("log", 1, 2, true, (*story).doLog)
 	return out
 }
@@ -219,7 +223,7 @@ func (s *story) doKill(*testscript.TestScript, bool, []string) error {
 	}
 	s.running.kill()
 	s.keep(s.running)
-	s.running = nil
+	s.running, s.killed = nil, true
 	return nil
 }
 
@@ -247,7 +251,7 @@ func (s *story) doWork(*testscript.TestScript, bool, []string) error {
 func (s *story) doKillWorker(*testscript.TestScript, bool, []string) error {
 	s.worker.kill()
 	s.keep(s.worker)
-	s.worker = nil
+	s.worker, s.killed = nil, true
 	return nil
 }
 
@@ -948,6 +952,30 @@ func (s *story) doRace(ts *testscript.TestScript, _ bool, args []string) error {
 			}
 		}
 		return s.graphql(who[i], doc, variables)
+	})
+}
+
+// doPosts sends a form to several addresses at the same moment, as people do
+// who click twice: PATH,PATH… field=value…. Each answer becomes its status, the
+// path of the page that it led to and what that says.
+func (s *story) doPosts(ts *testscript.TestScript, _ bool, args []string) error {
+	fields, err := pairs(ts, args[1:])
+	if err != nil {
+		return err
+	}
+	values := url.Values{}
+	for name, v := range fields {
+		values.Set(name, fmt.Sprint(v))
+	}
+	paths := strings.Split(args[0], ",")
+	return s.together(len(paths), 0, func(i int) (answer, error) {
+		a, err := s.send(s.who, http.MethodPost, paths[i], strings.NewReader(values.Encode()),
+			http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"}})
+		if err != nil {
+			return answer{}, err
+		}
+		a.body, err = json.Marshal(map[string]any{"status": a.status, "path": a.url.Path, "text": newPage(a).text})
+		return a, err
 	})
 }
 

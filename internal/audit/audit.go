@@ -76,7 +76,8 @@ type Act struct {
 	Reason               string
 }
 
-// Record writes an act in the caller's transaction.
+// Record writes an act in the caller's transaction, and tells those who listen
+// there what was done.
 func Record(ctx context.Context, tx *database.Tx, actor access.Actor, act Act) error {
 	e := &Event{
 		ID: ident.New(ident.Audit), At: tx.Now, ActorID: actor.UserID, ActorName: actor.Name, OrganizationID: actor.OrganizationID,
@@ -95,6 +96,9 @@ func Record(ctx context.Context, tx *database.Tx, actor access.Actor, act Act) e
 	}
 	if e.Changed == nil {
 		e.Changed = []string{}
+	}
+	if e.Outcome == Done {
+		tx.Tell(e.Action, e.TargetID)
 	}
 	_, err := tx.NewInsert().Model(e).Exec(database.Last(ctx))
 	return err

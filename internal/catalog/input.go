@@ -125,3 +125,13 @@ func (f Filter) country() string { return strings.ToUpper(strings.TrimSpace(*f.C
 type ProblemFilter struct {
 	Code *string
 }
+
+// RevisionFilter narrows a list of the states that an offer had.
+type RevisionFilter struct {
+	Change []Change
+}
+
+// ImportFilter narrows a list of imports.
+type ImportFilter struct {
+	DryRun *bool
+}

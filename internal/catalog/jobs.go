@@ -140,7 +140,7 @@ func (s *Service) end(ctx context.Context, tx *database.Tx, run *outbox.Run, act
 	if !open { // another worker, or a cancellation
 		return outbox.ErrLost
 	}
-	if err := s.files.Discard(ctx, tx, file.ForCatalog, i.ID); err != nil {
+	if _, err := s.files.Discard(ctx, tx, file.ForCatalog, i.ID); err != nil {
 		return err
 	}
 	if err := audit.Record(ctx, tx, actor, i.act()); err != nil {
@@ -164,7 +164,8 @@ func (s *Service) giveUp(ctx context.Context, tx *database.Tx, i *Import, outcom
 	if _, err := finish(ctx, tx, i); err != nil {
 		return fmt.Errorf("ending import %s: %w", i.ID, err)
 	}
-	return s.files.Discard(ctx, tx, file.ForCatalog, i.ID)
+	_, err := s.files.Discard(ctx, tx, file.ForCatalog, i.ID)
+	return err
 }
 
 // PruneImports ends the imports whose time is over, such as those that failed

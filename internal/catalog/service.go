@@ -107,15 +107,15 @@ func (s *Service) List(ctx context.Context, actor access.Actor, args page.Args, 
 
 // Revisions is a page of the states that an offer had, the newest first.
 // Error: ROLE_REQUIRED.
-func (s *Service) Revisions(ctx context.Context, actor access.Actor, offer ident.ID, args page.Args) (*page.Connection[*Revision], error) {
+func (s *Service) Revisions(ctx context.Context, actor access.Actor, offer ident.ID, args page.Args, f RevisionFilter) (*page.Connection[*Revision], error) {
 	if err := actor.Require(access.PermCatalogRead); err != nil {
 		return nil, err
 	}
-	pq, err := args.Resolve(page.Order{Name: "VERSION", Column: "offer_revision.version", Sort: page.SortInt, Direction: page.Desc}, offer)
+	pq, err := args.Resolve(page.Order{Name: "VERSION", Column: "offer_revision.version", Sort: page.SortInt, Direction: page.Desc}, []any{offer, f})
 	if err != nil {
 		return nil, err
 	}
-	return listRevisions(ctx, s.db, pq, offer)
+	return listRevisions(ctx, s.db, pq, offer, f)
 }
 
 // ---- Imports
@@ -285,15 +285,15 @@ func (s *Service) ImportsByIDs(ctx context.Context, actor access.Actor, ids []id
 }
 
 // ListImports is a page of the imports, newest first. Error: ROLE_REQUIRED.
-func (s *Service) ListImports(ctx context.Context, actor access.Actor, args page.Args) (*page.Connection[*Import], error) {
+func (s *Service) ListImports(ctx context.Context, actor access.Actor, args page.Args, f ImportFilter) (*page.Connection[*Import], error) {
 	if err := actor.Require(access.PermCatalogManage); err != nil {
 		return nil, err
 	}
-	pq, err := args.Resolve(page.Order{Name: "CREATED_AT", Column: "catalog_import.created_at", Sort: page.SortTime, Direction: page.Desc}, nil)
+	pq, err := args.Resolve(page.Order{Name: "CREATED_AT", Column: "catalog_import.created_at", Sort: page.SortTime, Direction: page.Desc}, f)
 	if err != nil {
 		return nil, err
 	}
-	c, err := listImports(ctx, s.db, actor.Scope(), pq)
+	c, err := listImports(ctx, s.db, actor.Scope(), pq, f)
 	if err != nil {
 		return nil, err
 	}

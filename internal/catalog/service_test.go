@@ -141,7 +141,7 @@ func (w *world) history(sku string) string {
 	if err := w.db.Read().NewSelect().TableExpr("offer").Column("id").Where("sku = ?", sku).Scan(w.t.Context(), &id); err != nil {
 		w.t.Fatal(err)
 	}
-	c, err := w.Revisions(w.t.Context(), w.agent, id, page.Args{})
+	c, err := w.Revisions(w.t.Context(), w.agent, id, page.Args{}, RevisionFilter{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -199,10 +199,10 @@ func TestImport(t *testing.T) {
 	if err != nil || len(c.Nodes()) != 9 {
 		t.Errorf("%d imports in the audit, %v", len(c.Nodes()), err)
 	}
-	if _, err := w.ListImports(t.Context(), w.reviewer, page.Args{}); fault.KindOf(err) != fault.KindForbidden {
+	if _, err := w.ListImports(t.Context(), w.reviewer, page.Args{}, ImportFilter{}); fault.KindOf(err) != fault.KindForbidden {
 		t.Error(err)
 	}
-	if c, err := w.ListImports(t.Context(), w.chief, page.Args{}); err != nil || len(c.Nodes()) != 10 {
+	if c, err := w.ListImports(t.Context(), w.chief, page.Args{}, ImportFilter{}); err != nil || len(c.Nodes()) != 10 {
 		t.Error(len(c.Nodes()), err)
 	}
 }

@@ -152,9 +152,13 @@ func list(ctx context.Context, db *database.DB, pq page.Query, f Filter) (*page.
 	}), nil
 }
 
-func listRevisions(ctx context.Context, db *database.DB, pq page.Query, offer ident.ID) (*page.Connection[*Revision], error) {
+func listRevisions(ctx context.Context, db *database.DB, pq page.Query, offer ident.ID, f RevisionFilter) (*page.Connection[*Revision], error) {
 	base := func(model any) *bun.SelectQuery {
-		return db.Read().NewSelect().Model(model).Where("offer_revision.offer_id = ?", offer)
+		q := db.Read().NewSelect().Model(model).Where("offer_revision.offer_id = ?", offer)
+		if len(f.Change) > 0 {
+			q = q.Where("offer_revision.change IN (?)", bun.List(f.Change))
+		}
+		return q
 	}
 	var rows []*Revision
 	if err := database.Keyset(base(&rows), pq, "offer_revision.offer_id").Scan(ctx); err != nil {
@@ -305,9 +309,13 @@ func overdue(ctx context.Context, idb bun.IDB, before time.Time) ([]*Import, err
 	return rows, err
 }
 
-func listImports(ctx context.Context, db *database.DB, s access.Scope, pq page.Query) (*page.Connection[*Import], error) {
+func listImports(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f ImportFilter) (*page.Connection[*Import], error) {
 	base := func(model any) *bun.SelectQuery {
-		return db.Read().NewSelect().Model(model).ApplyQueryBuilder(reach(s))
+		q := db.Read().NewSelect().Model(model).ApplyQueryBuilder(reach(s))
+		if f.DryRun != nil {
+			q = q.Where("catalog_import.dry_run = ?", *f.DryRun)
+		}
+		return q
 	}
 	var rows []*Import
 	if err := database.Keyset(base(&rows), pq, "catalog_import.id").Scan(ctx); err != nil {

@@ -102,6 +102,8 @@ type Config struct {
 	OperatorLife   time.Duration
 	SudoFor        time.Duration
 	Shutdown       time.Duration
+	// WebhookPrivate lets webhooks go to this machine itself.
+	WebhookPrivate bool
 	// Demo fills a demo world; it exists as a flag only.
 	Demo bool
 }
@@ -262,6 +264,14 @@ var fields = []field{
 	{"OPERATOR_SESSION_IDLE", "SESSION_IDLE for users of the operator", "30m", false, span(func(c *Config) *time.Duration { return &c.OperatorIdle })},
 	{"OPERATOR_SESSION_LIFE", "SESSION_LIFE for users of the operator", "12h", false, span(func(c *Config) *time.Duration { return &c.OperatorLife })},
 	{"SUDO_FOR", "how long somebody counts as freshly signed in", "15m", false, span(func(c *Config) *time.Duration { return &c.SudoFor })},
+	{"WEBHOOK_PRIVATE", "true lets webhooks go to this machine itself, also over plain http; for development, production refuses it", "false", false, func(c *Config, v string) error {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return errors.New("must be true or false")
+		}
+		c.WebhookPrivate = b
+		return nil
+	}},
 	{"SHUTDOWN", "how long requests and jobs may finish when the process is told to stop", "25s", false, span(func(c *Config) *time.Duration { return &c.Shutdown })},
 }
 
@@ -416,6 +426,9 @@ func (c *Config) Check() error {
 		}
 		if u.Hostname() != "" && u.Scheme != "https" {
 			refuse("CHANNELGRAPH_PUBLIC_URL %q is not https; production sends sessions and links only over https", c.PublicURL)
+		}
+		if c.WebhookPrivate {
+			refuse("CHANNELGRAPH_WEBHOOK_PRIVATE lets webhooks reach what stands behind the firewall; production refuses it")
 		}
 		if c.SMTPURL == "" {
 			refuse("CHANNELGRAPH_SMTP_URL is empty: mail would go to the development mailbox and reach nobody")

@@ -68,6 +68,9 @@ type Customer struct {
 	// SinceAt is, in a list, since when: as a partner's customer, otherwise at
 	// all.
 	SinceAt time.Time `bun:"since_at,scanonly"`
+	// ListTotal is, in a list, how many customers it has in all, where that
+	// was asked for with the page.
+	ListTotal int `bun:"list_total,scanonly"`
 }
 
 // HasAgreement reports whether the customer agreement is there.

@@ -478,8 +478,8 @@ type Filter struct {
 	// a partner, those that it has together with it.
 	ResellerID *ident.ID
 	ProviderID *ident.ID
-	// WithoutReseller keeps those that the reading provider has by itself.
-	WithoutReseller *bool
+	// LacksReseller keeps those that the reading provider has by itself.
+	LacksReseller *bool
 }
 
 // GrantFilter narrows a list of grants.
@@ -489,4 +489,31 @@ type GrantFilter struct {
 	PartnerID  *ident.ID
 	// EndsBefore keeps those that end before a moment, for renewals.
 	EndsBefore *time.Time
+}
+
+// ExportInput asks for a file of customers.
+type ExportInput struct {
+	// Filter narrows them; all that the actor sees without it.
+	Filter *Filter
+	// IdempotencyKey makes a repeated request answer the first one's result.
+	IdempotencyKey *string
+}
+
+// Validate bounds what is kept with an export.
+func (in *ExportInput) Validate() error {
+	var p fault.Problems
+	if f := in.Filter; f != nil {
+		if f.Search != nil && len(*f.Search) > 200 {
+			p.Add("filter.search", fault.CodeTooLong, "max", "200")
+		}
+		if f.Country != nil && len(*f.Country) > 2 {
+			p.Add("filter.country", fault.CodeTooLong, "max", "2")
+		}
+		for path, id := range map[string]*ident.ID{"filter.resellerId": f.ResellerID, "filter.providerId": f.ProviderID} {
+			if id != nil && len(*id) > 100 {
+				p.Add(path, fault.CodeTooLong, "max", "100")
+			}
+		}
+	}
+	return p.Err()
 }

@@ -150,3 +150,16 @@ func (s *Service) post(ctx context.Context, tx *database.Tx, u *account.User, te
 	_, err = outbox.Put(ctx, tx, mail.Send{MessageID: m.ID}, outbox.On(outbox.Mail), outbox.About(subject), outbox.MaxAttempts(mail.MaxAttempts))
 	return err
 }
+
+// ExportCustomers writes the file of an export.
+type ExportCustomers struct {
+	ExportID ident.ID `json:"export_id"`
+}
+
+// Kind is the job's kind.
+func (ExportCustomers) Kind() string { return "customer.export" }
+
+// ExportCustomers performs the job.
+func (s *Service) ExportCustomers(ctx context.Context, run *outbox.Run, args ExportCustomers) error {
+	return s.exports.Write(ctx, run, args.ExportID)
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
@@ -39,6 +40,7 @@ type Service struct {
 	invitations  *invitation.Service
 	mailer       *mail.Mailer
 	suffix       string
+	exports      *export.Files
 	onRemoved    []func(ctx context.Context, tx *database.Tx, r *Relationship) error
 }
 
@@ -47,6 +49,7 @@ type Service struct {
 func New(db *database.DB, accounts *account.Service, partners *partner.Service, partnerships *partnership.Service, invitations *invitation.Service,
 	mailer *mail.Mailer, cfg Config) *Service {
 	s := &Service{db: db, accounts: accounts, partners: partners, partnerships: partnerships, invitations: invitations, mailer: mailer, suffix: cfg.TenantDomain}
+	s.exports = export.New(db, s.exported())
 	invitations.Register(invitation.ForCustomer, invitation.Concept{
 		Permission: access.PermCustomerInvite,
 		Path:       Path,
@@ -423,8 +426,18 @@ func (s *Service) ByOrganizations(ctx context.Context, actor access.Actor, ids [
 	return byOrganizations(ctx, s.db.Read(), actor.Scope(), ids)
 }
 
-// List is a page of the customers that the actor sees.
+// List is a page of the customers that the actor sees. Error: ROLE_REQUIRED.
 func (s *Service) List(ctx context.Context, actor access.Actor, args page.Args, o *Order, f Filter) (*page.Connection[*Customer], error) {
+	return s.list(ctx, actor, args, o, f, false)
+}
+
+// ListCounted is List for who will ask for the count: where a maintained one
+// answers, it is read with the page.
+func (s *Service) ListCounted(ctx context.Context, actor access.Actor, args page.Args, o *Order, f Filter) (*page.Connection[*Customer], error) {
+	return s.list(ctx, actor, args, o, f, true)
+}
+
+func (s *Service) list(ctx context.Context, actor access.Actor, args page.Args, o *Order, f Filter, counted bool) (*page.Connection[*Customer], error) {
 	if err := actor.Require(access.PermCustomerRead); err != nil {
 		return nil, err
 	}
@@ -432,7 +445,7 @@ func (s *Service) List(ctx context.Context, actor access.Actor, args page.Args, 
 	if err != nil {
 		return nil, err
 	}
-	return list(ctx, s.db, actor.Scope(), pq, f)
+	return list(ctx, s.db, actor.Scope(), pq, f, counted)
 }
 
 // RelationshipsByIDs reads relationships inside the actor's scope.

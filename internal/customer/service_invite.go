@@ -27,6 +27,9 @@ func (s *Service) Invite(ctx context.Context, actor access.Actor, in InviteInput
 	if err := actor.Require(access.PermCustomerInvite); err != nil {
 		return nil, err
 	}
+	if actor.PartnerID == "" { // a company on its way in
+		return nil, fault.Forbidden(fault.CodeRoleRequired, "permission", string(access.PermCustomerInvite))
+	}
 	raw := in
 	problems := in.Validate()
 	key := deref(in.IdempotencyKey)

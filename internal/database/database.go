@@ -30,6 +30,8 @@ import (
 	"github.com/uptrace/bun/schema"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/channelgraph/channelgraph/internal/ident"
 )
 
 // Dialect names a database engine.
@@ -61,6 +63,7 @@ type DB struct {
 	clock   *Clock
 	bell    *bell
 	queries atomic.Int64
+	hears   func(ctx context.Context, tx *Tx, told []Told) error
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -227,7 +230,28 @@ type Tx struct {
 	db     *DB
 	topics map[string]struct{}
 	after  []func()
+	told   []Told
 }
+
+// Told is something that a verb did: concept.verb in the past tense, and to
+// what.
+type Told struct {
+	Action    string
+	SubjectID ident.ID
+}
+
+// Tell lets those who Listen know, in this transaction, that something was
+// done.
+func (tx *Tx) Tell(action string, subject ident.ID) {
+	if tx.db.hears != nil {
+		tx.told = append(tx.told, Told{action, subject})
+	}
+}
+
+// Listen lets fn hear all that a transaction was told, together and just before
+// its commit, so that it sees every record as it will be. Its error ends the
+// transaction. There is one listener; it is named before the first transaction.
+func (db *DB) Listen(fn func(ctx context.Context, tx *Tx, told []Told) error) { db.hears = fn }
 
 // Notify wakes the subscribers of a topic, in this process and others, after
 // the commit.
@@ -307,7 +331,11 @@ func (db *DB) once(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 			panic(p)
 		}
 	}()
-	if err := fn(ctx, tx); err != nil {
+	err = fn(ctx, tx)
+	if err == nil && len(tx.told) > 0 {
+		err = db.hears(ctx, tx, tx.told)
+	}
+	if err != nil {
 		_ = b.Rollback()
 		return nil, err
 	}

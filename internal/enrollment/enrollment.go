@@ -294,9 +294,12 @@ type Enrollment struct {
 	DisownedAt  *time.Time `bun:"disowned_at"`
 	ActivatedAt *time.Time `bun:"activated_at"`
 	ClosedAt    *time.Time `bun:"closed_at"`
-	Version     int        `bun:"version"`
-	CreatedAt   time.Time  `bun:"created_at"`
-	UpdatedAt   time.Time  `bun:"updated_at"`
+	// EvidenceDiscardedAt is when the evidence of one that came to nothing was
+	// removed, or seen to be none.
+	EvidenceDiscardedAt *time.Time `bun:"evidence_discarded_at"`
+	Version             int        `bun:"version"`
+	CreatedAt           time.Time  `bun:"created_at"`
+	UpdatedAt           time.Time  `bun:"updated_at"`
 }
 
 // Step is something that falls due in an enrollment's life.

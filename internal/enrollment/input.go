@@ -69,7 +69,9 @@ func (in *StartInput) Validate() error {
 		take("tenantDomain", &in.TenantDomain)(workDomain(in.TenantDomain))
 	}
 	c, known := region.Find(in.Country)
-	if !known || !c.Open {
+	if strings.TrimSpace(in.Country) == "" {
+		p.Add("country", fault.CodeRequired)
+	} else if !known || !c.Open {
 		p.Add("country", partner.CodeCountryUnknown)
 	}
 	in.Country = c.Code

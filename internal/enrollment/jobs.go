@@ -10,6 +10,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/outbox"
@@ -58,6 +59,13 @@ type Scan struct{}
 
 // Kind is the job's kind.
 func (Scan) Kind() string { return "enrollment.scan" }
+
+// DiscardEvidence removes the evidence of enrollments that came to nothing
+// long ago (security.md section 7).
+type DiscardEvidence struct{}
+
+// Kind is the job's kind.
+func (DiscardEvidence) Kind() string { return "enrollment.discard_evidence" }
 
 // Mail templates of this concept to the applicant's side.
 const (
@@ -383,4 +391,51 @@ func (s *Service) Scan(ctx context.Context, run *outbox.Run, _ Scan) error {
 		}
 		return run.Done(ctx, tx)
 	})
+}
+
+// DiscardEvidence performs its job, one enrollment a transaction. What was
+// approved keeps its evidence: the decision rests on it.
+func (s *Service) DiscardEvidence(ctx context.Context, _ *outbox.Run, _ DiscardEvidence) error {
+	const batch = 100
+	for {
+		before := s.db.Now().Add(-s.cfg.EvidenceLife)
+		ids, err := withEvidence(ctx, s.db.Read(), before, batch)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error { return s.discardEvidence(ctx, tx, id, before) })
+			if err != nil {
+				return fmt.Errorf("discarding the evidence of %s: %w", id, err)
+			}
+		}
+		if len(ids) < batch {
+			return nil
+		}
+	}
+}
+
+func (s *Service) discardEvidence(ctx context.Context, tx *database.Tx, id ident.ID, before time.Time) error {
+	e, err := lock(ctx, tx, access.System("enrollment").Scope(), id)
+	if err != nil || e == nil || e.EvidenceDiscardedAt != nil || e.ClosedAt == nil || e.ClosedAt.After(before) {
+		return err
+	}
+	questions, err := questionsOf(ctx, tx, []ident.ID{id})
+	if err != nil {
+		return err
+	}
+	subjects := []ident.ID{id}
+	for _, q := range questions[id] {
+		subjects = append(subjects, q.ID)
+	}
+	n, err := s.files.Discard(ctx, tx, file.ForEvidence, subjects...)
+	if err != nil {
+		return err
+	}
+	e.EvidenceDiscardedAt = &tx.Now
+	if err := save(ctx, tx, e); err != nil || n == 0 {
+		return err
+	}
+	return audit.Record(ctx, tx, access.System("enrollment"), audit.Act{Action: "enrollment.evidence_discarded", TargetID: e.ID,
+		TargetOrganizationID: e.OrganizationID, Changed: []string{"files"}})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
+	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/mailbox"
@@ -464,5 +465,85 @@ func TestApplicantWhoLeft(t *testing.T) {
 	w.work()
 	if got := w.inbox(e.ID); got != "verification carla, confirmed carla, confirmed hugo" {
 		t.Errorf("mails: %s", got)
+	}
+}
+
+// What was handed in with an enrollment that came to nothing is kept for the
+// appeal and some time more, and then nobody has it; what was approved keeps
+// it.
+func TestEvidenceIsDiscarded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{})
+	handIn := func(slug string) (access.Actor, *Enrollment, *file.File) {
+		a, e := w.inReview(slug)
+		if _, err := w.Ask(t.Context(), w.rita, AskInput{EnrollmentID: e.ID, Text: "Which one?"}); err != nil {
+			t.Fatal(err)
+		}
+		pdf, err := w.files.Upload(t.Context(), a, file.UploadInput{Purpose: file.ForEvidence, Name: "visura.pdf", Content: []byte(tinyPDF)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Answer(t.Context(), a, AnswerInput{EnrollmentID: e.ID, Text: "This one", FileIDs: []ident.ID{pdf.ID}}); err != nil {
+			t.Fatal(err)
+		}
+		w.work()
+		return a, e, pdf
+	}
+	discard := func() {
+		t.Helper()
+		for range 2 { // it may run twice
+			if err := w.DiscardEvidence(t.Context(), nil, DiscardEvidence{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	sees := func(a access.Actor, f *file.File) bool {
+		got, err := w.files.ByIDs(t.Context(), a, []ident.ID{f.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got[f.ID] != nil
+	}
+
+	a, lost, answer := handIn("acme")
+	_, won, kept := handIn("other")
+	if _, err := w.Reject(t.Context(), w.rita, RejectInput{EnrollmentID: lost.ID, ReasonCode: Fraud}); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(29 * day) // an appeal with a file of its own begins the time anew
+	deed, err := w.files.Upload(t.Context(), a, file.UploadInput{Purpose: file.ForEvidence, Name: "deed.pdf", Content: []byte(tinyPDF)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Appeal(t.Context(), a, AppealInput{EnrollmentID: lost.ID, Text: "Look at this.", FileIDs: []ident.ID{deed.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Reject(t.Context(), w.rolf, RejectInput{EnrollmentID: lost.ID, ReasonCode: Fraud}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.DecideCheck(t.Context(), w.rita, DecideCheckInput{EnrollmentID: won.ID, Check: Business, Passed: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Approve(t.Context(), w.rita, ApproveInput{EnrollmentID: won.ID}); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(89 * day)
+	discard()
+	if !sees(a, answer) || !sees(a, deed) || !sees(w.rita, answer) || w.reload(lost.ID).EvidenceDiscardedAt != nil {
+		t.Error("gone before its time")
+	}
+	w.pass(2 * day)
+	discard()
+	if sees(a, answer) || sees(a, deed) || sees(w.rita, answer) || w.reload(lost.ID).EvidenceDiscardedAt == nil {
+		t.Error("still there after ninety days")
+	}
+	if !sees(w.rita, kept) || w.reload(won.ID).EvidenceDiscardedAt != nil {
+		t.Error("what was approved lost its evidence")
+	}
+	if n, err := w.db.Read().NewSelect().Table("file_chunk").Count(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d contents are left, %v", n, err)
+	}
+	if got := w.audited(lost.ID); strings.Count(got, "evidence_discarded") != 1 {
+		t.Errorf("audit: %s", got)
 	}
 }

@@ -48,6 +48,9 @@ type Config struct {
 	AppealLife time.Duration
 	// SignReminders count from the approval: 3, 10 and 30 days.
 	SignReminders []time.Duration
+	// EvidenceLife is how long the evidence of an enrollment that came to
+	// nothing is kept after its end: 90 days.
+	EvidenceLife time.Duration
 	// MailLife is how long sending is tried: 3 days.
 	MailLife time.Duration
 	// LinksAnHour and LinksADay bound the links to one address: 3 and 10.
@@ -79,6 +82,7 @@ func (c *Config) defaults() {
 	spans(&c.AnswerReminders, 7*day, day)
 	span(&c.AppealLife, 30*day)
 	spans(&c.SignReminders, 3*day, 10*day, 30*day)
+	span(&c.EvidenceLife, 90*day)
 	span(&c.MailLife, mail.DefaultLife)
 	if c.LinksAnHour <= 0 {
 		c.LinksAnHour = 3

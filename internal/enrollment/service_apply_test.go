@@ -391,7 +391,7 @@ func TestMembership(t *testing.T) {
 	if f, err = choose(b, f, ptr(ids["1234567"])); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := choose(b, f, ptr(ident.ID(ids["1234570"]))); err != nil {
+	if _, err := choose(b, f, ptr(ids["1234570"])); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := w.Submit(t.Context(), a, SubmitInput{EnrollmentID: e.ID}); err != nil {
@@ -415,7 +415,7 @@ func TestMembership(t *testing.T) {
 		t.Errorf("the programme ID of another: %v", err)
 	}
 	// what the register vouches for is vouched for as it stands there
-	if f, err = choose(b, f, nil); err != nil {
+	if _, err = choose(b, f, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := w.Approve(t.Context(), w.rita, ApproveInput{EnrollmentID: e.ID}); err != nil || got.ProgrammeID != "1234570" {

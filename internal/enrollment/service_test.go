@@ -80,7 +80,7 @@ func TestStraightThrough(t *testing.T) {
 	if got, want := w.course(e.ID), "STARTED SUBMITTED LINK_SENT CONFIRMED CHECK_PASSED CHECK_OPEN CHECK_PASSED APPROVED ACTIVATED"; got != want {
 		t.Errorf("timeline: %s, want %s", got, want)
 	}
-	if got, want := w.audited(e.ID), "started saved submitted confirmed check_passed check_left check_passed approved activated"; got != want {
+	if got, want := w.audited(e.ID), "started saved submitted confirmed check_left check_passed check_passed approved activated"; got != want {
 		t.Errorf("audit: %s, want %s", got, want)
 	}
 	if n := w.waiting(e.ID, Look{}.Kind()); n != 0 {

@@ -233,6 +233,19 @@ func overdue(ctx context.Context, tx *database.Tx, before time.Time, limit int) 
 	return ids, err
 }
 
+// withEvidence lists enrollments that came to nothing before a moment and
+// whose evidence was not seen to since.
+func withEvidence(ctx context.Context, idb bun.IDB, before time.Time, limit int) ([]ident.ID, error) {
+	var ids []ident.ID
+	// The conditions are the index's own.
+	err := idb.NewSelect().Model((*Enrollment)(nil)).Column("id").Where("status IN ('REJECTED', 'EXPIRED', 'WITHDRAWN') AND evidence_discarded_at IS NULL").
+		Where("closed_at <= ?", before).OrderExpr("closed_at").Limit(int64(limit)).Scan(ctx, &ids)
+	if err != nil {
+		return nil, fmt.Errorf("finding old evidence: %w", err)
+	}
+	return ids, nil
+}
+
 // confirmedTwins names what of an enrollment another organization's stands
 // for, whose contact has confirmed it.
 func confirmedTwins(ctx context.Context, tx *database.Tx, e *Enrollment) ([]string, error) {

@@ -363,10 +363,12 @@ func (w *world) checks(id ident.ID) string {
 	return strings.Join(out, ", ")
 }
 
+// audited lists what the audit has of an enrollment; acts of one transaction,
+// which have one moment, by their names.
 func (w *world) audited(id ident.ID) string {
 	w.t.Helper()
 	var out []string
-	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, id").Scan(w.t.Context(), &out)
+	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, action").Scan(w.t.Context(), &out)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -134,11 +134,13 @@ func (s *Service) Open(ctx context.Context, actor access.Actor, id ident.ID) (*D
 	return &Download{File: f, ctx: ctx, db: s.db.Read()}, nil
 }
 
-// Discard removes the files that were handed in with a subject for a purpose,
-// in the caller's transaction: for files that are of use only once.
-func (s *Service) Discard(ctx context.Context, tx *database.Tx, purpose Purpose, subject ident.ID) error {
-	if err := discard(ctx, tx, purpose, subject); err != nil {
-		return fmt.Errorf("removing the files of %s: %w", subject, err)
+// Discard removes the files that were handed in with subjects for a purpose,
+// in the caller's transaction, and tells how many: for files that are of no
+// more use.
+func (s *Service) Discard(ctx context.Context, tx *database.Tx, purpose Purpose, subjects ...ident.ID) (int, error) {
+	n, err := discard(ctx, tx, purpose, subjects)
+	if err != nil {
+		return 0, fmt.Errorf("removing the files of %v: %w", subjects, err)
 	}
-	return nil
+	return int(n), nil
 }

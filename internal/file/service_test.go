@@ -138,7 +138,7 @@ func TestUploadAndRead(t *testing.T) {
 	w := newWorld(t)
 	org := w.organization(access.IndirectReseller)
 	applicant := w.load(w.join(org, access.GlobalAdmin))
-	colleague, billing := w.load(w.join(org, access.AdminAgent)), w.load(w.join(org, access.BillingAdmin))
+	colleague, billing := w.load(w.join(org, access.UserAdmin)), w.load(w.join(org, access.BillingAdmin))
 	stranger := w.person(access.IndirectReseller, access.GlobalAdmin)
 	operator := w.organization(access.Operator)
 	reviewer, clerk := w.load(w.join(operator, access.Reviewer)), w.load(w.join(operator, access.DefaultUser))
@@ -386,8 +386,13 @@ func TestDiscard(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for _, id := range []ident.ID{"", subject} { // the first is nobody's
-		if err := w.db.InTx(t.Context(), func(ctx context.Context, tx *database.Tx) error { return w.s.Discard(ctx, tx, ForImport, id) }); err != nil {
-			t.Fatal(err)
+		n := 0
+		err := w.db.InTx(t.Context(), func(ctx context.Context, tx *database.Tx) (err error) {
+			n, err = w.s.Discard(ctx, tx, ForImport, id, "imp_2")
+			return err
+		})
+		if err != nil || n != min(1, len(id)) {
+			t.Fatal(n, err)
 		}
 		if w.sees(admin, list) != (id == "") || !w.sees(admin, note) {
 			t.Errorf("after %q the wrong ones are left", id)

@@ -124,11 +124,17 @@ func forget(ctx context.Context, tx *database.Tx, most int64) (int64, error) {
 	return res.RowsAffected()
 }
 
-// discard removes the files of a purpose that were handed in with a subject;
-// their contents go with them.
-func discard(ctx context.Context, tx *database.Tx, purpose Purpose, subject ident.ID) error {
-	_, err := tx.NewDelete().Model((*File)(nil)).Where("subject_id = ? AND subject_id <> ''", subject).Where("purpose = ?", purpose).Exec(ctx)
-	return err
+// discard removes the files of a purpose that were handed in with subjects,
+// and tells how many; their contents go with them.
+func discard(ctx context.Context, tx *database.Tx, purpose Purpose, subjects []ident.ID) (int64, error) {
+	if len(subjects) == 0 {
+		return 0, nil
+	}
+	res, err := tx.NewDelete().Model((*File)(nil)).Where("subject_id IN (?) AND subject_id <> ''", bun.List(subjects)).Where("purpose = ?", purpose).Exec(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
 // Download reads the content of a file, a chunk at a time.

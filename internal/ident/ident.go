@@ -31,6 +31,9 @@ const (
 	Audit        = "aud"
 	Token        = "tok"
 	Export       = "exp"
+	Webhook      = "whk"
+	WebhookEvent = "evt"
+	Delivery     = "dlv"
 	Holiday      = "hol"
 	File         = "fil"
 	Membership   = "mbr"
@@ -44,6 +47,7 @@ const (
 	Relationship      = "rel"
 	CustomerAgreement = "cag"
 	Grant             = "grt"
+	CustomerExport    = "cex"
 
 	Offer         = "off"
 	CatalogImport = "cim"

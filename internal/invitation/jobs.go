@@ -227,6 +227,7 @@ func (s *Service) settle(ctx context.Context, tx *database.Tx, i *Invitation, o 
 	if o.State == mail.Sent {
 		i.Status, _ = i.Status.Next(VerbMarkSent)
 		i.SentAt = &tx.Now
+		tx.Tell("invitation.sent", i.ID)
 		return save(ctx, tx, i)
 	}
 	v := VerbFail
@@ -282,6 +283,7 @@ func (s *Service) Cancelled(ctx context.Context, tx *database.Tx, j *outbox.Job)
 	if err := s.close(ctx, tx, i, VerbRevoke, ""); err != nil {
 		return err
 	}
+	tx.Tell("invitation.revoked", i.ID)
 	return save(ctx, tx, i)
 }
 

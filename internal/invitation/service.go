@@ -357,6 +357,9 @@ func (s *Service) Answer(ctx context.Context, tx *database.Tx, actor access.Acto
 	if actor.PartnerID != "" {
 		i.InviteeID = &actor.PartnerID
 	}
+	if v == VerbAccept { // what a decline does is recorded by the concept
+		tx.Tell("invitation.accepted", i.ID)
+	}
 	return save(ctx, tx, i)
 }
 

@@ -342,7 +342,7 @@ func Extend(ctx context.Context, db *database.DB, runs []*Run, lease time.Durati
 
 var (
 	addressPattern = regexp.MustCompile(`(?:"[^"@]*"|[^\s<>"'(),;:@]+)@[^\s<>"'(),;:@]+`)
-	tokenPattern   = regexp.MustCompile(`\b(cg[a-z])_[A-Za-z0-9_-]+`)
+	tokenPattern   = regexp.MustCompile(`\b(cg[a-z]|whsec)_[A-Za-z0-9+/=_-]+`)
 	bearerPattern  = regexp.MustCompile(`[A-Za-z0-9+/_=-]{40,}`)
 	quotedPattern  = regexp.MustCompile(`"[^"]{41,}"|'[^']{41,}'`)
 )

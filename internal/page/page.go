@@ -301,3 +301,13 @@ func Build[T any](q Query, rows []T, key func(T) (any, ident.ID), count func(con
 	}
 	return c
 }
+
+// Map is the same page of something else for each row: the same cursors, the
+// same count.
+func Map[T, U any](c *Connection[T], to func(T) U) *Connection[U] {
+	out := &Connection[U]{Edges: make([]*Edge[U], len(c.Edges)), PageInfo: c.PageInfo, count: c.count, exact: c.exact}
+	for i, e := range c.Edges {
+		out.Edges[i] = &Edge[U]{Node: to(e.Node), Cursor: e.Cursor}
+	}
+	return out
+}

@@ -261,9 +261,10 @@ func (s *Service) tell(ctx context.Context, tx *database.Tx, p *Partner, templat
 const lookUps = 100
 
 // StatusOf answers what may be told of another partner's standing; nil where
-// nobody goes by the programme ID or domain. Errors: ROLE_REQUIRED,
-// EXACTLY_ONE, RATE_LIMITED beyond 100 look-ups an hour and organization,
-// which the operator has as many of as it likes.
+// nobody goes by the programme ID or domain, and for a company that is on its
+// way in and no partner itself. Errors: ROLE_REQUIRED, EXACTLY_ONE,
+// RATE_LIMITED beyond 100 look-ups an hour and organization, which the
+// operator has as many of as it likes.
 func (s *Service) StatusOf(ctx context.Context, actor access.Actor, in StatusInput) (*ProgrammeStatus, error) {
 	if err := actor.Require(access.PermPartnerStatusRead); err != nil {
 		return nil, err
@@ -286,6 +287,9 @@ func (s *Service) StatusOf(ctx context.Context, actor access.Actor, in StatusInp
 			if d, err := address.Domain(*in.TenantDomain); err == nil {
 				value = d
 			}
+		}
+		if actor.PartnerID == "" && !actor.Scope().All() {
+			return nil
 		}
 		p, err := lookUp(ctx, tx, column, value)
 		if err != nil || p == nil {

@@ -261,11 +261,14 @@ func TestStatusOf(t *testing.T) {
 		}
 		return fmt.Sprintf("%s %s %t %t", s.Kind, s.Region, s.Active, s.AgreementSigned)
 	}
+	entering := gina
+	entering.PartnerID = ""
 	for name, c := range map[string]struct {
 		actor access.Actor
 		in    StatusInput
 		want  string
 	}{
+		"not in yet":      {entering, StatusInput{TenantDomain: ptr("acme.example")}, "unknown"},
 		"by programme ID": {gina, StatusInput{ProgrammeID: ptr(" " + acme.ProgrammeID + " ")}, "INDIRECT_RESELLER NORTH_AMERICA true true"},
 		"by domain":       {gina, StatusInput{TenantDomain: ptr("ACME.example")}, "INDIRECT_RESELLER NORTH_AMERICA true true"},
 		"the operator":    {w.chief, StatusInput{TenantDomain: ptr("acme.example")}, "INDIRECT_RESELLER NORTH_AMERICA true true"},

@@ -128,6 +128,9 @@ func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f
 		if f.Kind != nil {
 			q = q.Where("partner.kind = ?", *f.Kind)
 		}
+		if len(f.Kinds) > 0 {
+			q = q.Where("partner.kind IN (?)", bun.List(f.Kinds))
+		}
 		if f.Status != nil {
 			q = q.Where("partner.status = ?", *f.Status)
 		}

@@ -1,8 +1,10 @@
 package partnership
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +185,10 @@ func (w *world) mails(subject ident.ID) string {
 		w.t.Fatal(err)
 	}
 	var out []string
+	// mails of one transaction have no order among themselves
+	slices.SortStableFunc(all[subject], func(a, b *mail.Message) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Template, b.Template))
+	})
 	for _, m := range all[subject] {
 		local, _, _ := strings.Cut(m.Recipient, ".")
 		out = append(out, strings.TrimPrefix(m.Template, "partnership_")+" to "+local)

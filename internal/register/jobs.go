@@ -299,7 +299,7 @@ func (s *Service) end(ctx context.Context, tx *database.Tx, run *outbox.Run, act
 	if !open { // another worker, or a cancellation
 		return outbox.ErrLost
 	}
-	if err := s.files.Discard(ctx, tx, file.ForImport, i.ID); err != nil {
+	if _, err := s.files.Discard(ctx, tx, file.ForImport, i.ID); err != nil {
 		return err
 	}
 	act := audit.Act{Action: "register.imported", TargetID: i.ID,
@@ -331,7 +331,8 @@ func (s *Service) giveUp(ctx context.Context, tx *database.Tx, i *Import, outcom
 	if _, err := finish(ctx, tx, i); err != nil {
 		return fmt.Errorf("ending import %s: %w", i.ID, err)
 	}
-	return s.files.Discard(ctx, tx, file.ForImport, i.ID)
+	_, err := s.files.Discard(ctx, tx, file.ForImport, i.ID)
+	return err
 }
 
 // PruneImports ends the imports whose time is over, such as those that failed

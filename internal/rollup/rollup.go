@@ -139,6 +139,15 @@ func Read(ctx context.Context, idb bun.IDB, keys []Key) (map[Key]Delta, error) {
 	return out, nil
 }
 
+// Customers selects the one number of customers of a key, for a statement that
+// reads more.
+func Customers(idb bun.IDB, k Key) *bun.SelectQuery {
+	of := func(table string) *bun.SelectQuery {
+		return idb.NewSelect().TableExpr(table).ColumnExpr("customers").Where("key = ?", k)
+	}
+	return idb.NewSelect().TableExpr("(?) AS counted", of("rollup").UnionAll(of("rollup_delta"))).ColumnExpr("CAST(coalesce(sum(customers), 0) AS bigint)")
+}
+
 // Fold asks for the waiting rows to be added up.
 type Fold struct{}
 

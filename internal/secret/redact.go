@@ -7,17 +7,17 @@ import (
 )
 
 // tokenShape matches every token of this house, whole or cut: a prefix of cg
-// and a letter, and what follows. It asks for no word boundary before it,
+// and a letter, or that of a webhook secret, and what follows. It asks for no word boundary before it,
 // since an escaped line break ends in a letter.
-var tokenShape = regexp.MustCompile(`(cg[a-z]_)[A-Za-z0-9_-]+`)
+var tokenShape = regexp.MustCompile(`(cg[a-z]_)[A-Za-z0-9_-]+|(whsec_)[A-Za-z0-9+/=_-]+`)
 
 // Redact takes tokens out of a text that is about to be logged; their prefix
 // stays, to say what stood there.
 func Redact(text []byte) []byte {
-	if !bytes.Contains(text, []byte("cg")) {
+	if !bytes.Contains(text, []byte("cg")) && !bytes.Contains(text, []byte(WebhookPrefix)) {
 		return text
 	}
-	return tokenShape.ReplaceAll(text, []byte("${1}"+hidden))
+	return tokenShape.ReplaceAll(text, []byte("${1}${2}"+hidden))
 }
 
 // Redactor is a writer that takes tokens out of whatever is written through

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/channelgraph/channelgraph/internal/ident"
 )
@@ -44,6 +45,7 @@ type Keys struct {
 	capability []byte
 	link       []byte
 	visitor    []byte
+	webhook    []byte
 }
 
 // NewKeys makes the keys of an instance; master must hold at least 32 bytes.
@@ -58,7 +60,7 @@ func NewKeys(master []byte) (*Keys, error) {
 		}
 		return k
 	}
-	return &Keys{capability: derive("capability/1"), link: derive("link/1"), visitor: derive("visitor/1")}, nil
+	return &Keys{capability: derive("capability/1"), link: derive("link/1"), visitor: derive("visitor/1"), webhook: derive("webhook/1")}, nil
 }
 
 // ParseKey reads an instance key as base64 or hex.
@@ -116,6 +118,31 @@ func HandleID(handle, prefix string) (ident.ID, bool) {
 // CheckHandle reports whether the handle is that of id and generation.
 func (k *Keys) CheckHandle(handle string, id ident.ID, generation int) bool {
 	return hmac.Equal([]byte(handle), []byte(k.Handle(id, generation).Reveal()))
+}
+
+// WebhookPrefix begins the secret of a webhook endpoint.
+const WebhookPrefix = "whsec_"
+
+// Webhook is the secret that signs what is sent to a webhook endpoint, in the
+// form of the Standard Webhooks specification: 32 bytes derived from the
+// endpoint's id and the secret's generation, so that no table holds it.
+func (k *Keys) Webhook(id ident.ID, generation int) String {
+	return String(WebhookPrefix + base64.StdEncoding.EncodeToString(k.webhookMAC(id, generation)))
+}
+
+func (k *Keys) webhookMAC(id ident.ID, generation int) []byte {
+	m := hmac.New(sha256.New, k.webhook)
+	fmt.Fprintf(m, "%s\x00%d", id, generation)
+	return m.Sum(nil)
+}
+
+// SignWebhook is one signature of a message to an endpoint, by the same
+// specification.
+func (k *Keys) SignWebhook(id ident.ID, generation int, message string, at time.Time, body []byte) string {
+	m := hmac.New(sha256.New, k.webhookMAC(id, generation))
+	fmt.Fprintf(m, "%s.%d.", message, at.Unix())
+	m.Write(body)
+	return "v1," + base64.StdEncoding.EncodeToString(m.Sum(nil))
 }
 
 // Blind is a keyed digest of a value, for throttle keys and log references

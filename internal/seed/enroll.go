@@ -76,7 +76,7 @@ var agreementTexts = []agreement.TextInput{
 	{Locale: "it", Title: "Contratto partner", Text: "# Contratto partner\n\nTra l'operatore del programma e il partner.\n\n" +
 		"## 1. Che cosa può fare il partner\n\nIl partner vende le offerte del programma ai clienti della sua area geografica: un rivenditore indiretto attraverso un provider indiretto, un partner con fatturazione diretta per conto proprio.\n\n" +
 		"## 2. Che cosa fa il partner\n\nAssiste i suoi clienti, mantiene veritiero il suo profilo e fa accettare a ogni cliente il contratto cliente prima del primo ordine.\n\n" +
-		"## 3. Amministrazione per conto di un cliente\n\nUsa l'accesso amministrativo solo per quanto il cliente ha concesso, e non più a lungo.\n\n" +
+		"## 3. Amministrazione per conto di un cliente\n\nUsa l'accesso amministrativo solo per quanto il cliente ha accordato, e non più a lungo.\n\n" +
 		"## 4. Fine\n\nCiascuna parte recede con un preavviso di 30 giorni. Le sottoscrizioni in corso proseguono fino alla loro scadenza."},
 }
 

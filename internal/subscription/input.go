@@ -152,3 +152,8 @@ type Filter struct {
 	Term       *catalog.Term
 	AutoRenew  *bool
 }
+
+// EventFilter narrows a list of what happened to a subscription.
+type EventFilter struct {
+	Kind []EventKind
+}

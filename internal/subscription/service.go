@@ -104,6 +104,7 @@ func (s *Service) write(ctx context.Context, l *ledger) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.touched)) {
 		x := l.touched[id]
+		l.tx.Tell("subscription.changed", x.ID)
 		watchers := []ident.ID{x.OrganizationID}
 		for _, p := range []ident.ID{x.SellerID, x.ResellerID, x.SupportContactID} {
 			if p := ps[p]; p != nil && !slices.Contains(watchers, p.OrganizationID) {
@@ -476,15 +477,30 @@ func (s *Service) OpenOfPairs(ctx context.Context, actor access.Actor, partnersh
 	return openOfPairs(ctx, s.db.Read(), actor.Scope(), partnerships)
 }
 
+// CountTx counts what a provider sold through a reseller and is not over: what
+// stands in the way of ending their partnership, whoever asks.
+func (s *Service) CountTx(ctx context.Context, tx *database.Tx, provider, reseller ident.ID) (int, error) {
+	return countPair(ctx, tx, provider, reseller)
+}
+
+// CountsOf are the subscriptions and seats of some customers, as far as the
+// actor sees them; customers without any are missing.
+func (s *Service) CountsOf(ctx context.Context, actor access.Actor, customers []ident.ID) (map[ident.ID]rollup.Delta, error) {
+	if !actor.Can(access.PermSubscriptionRead) {
+		return map[ident.ID]rollup.Delta{}, nil
+	}
+	return sums(ctx, s.db.Read(), actor.Scope(), customers)
+}
+
 // History is a page of what happened to a subscription, the newest first; an
 // empty one of what the actor does not see. Error: ROLE_REQUIRED.
-func (s *Service) History(ctx context.Context, actor access.Actor, id ident.ID, args page.Args) (*page.Connection[*Event], error) {
+func (s *Service) History(ctx context.Context, actor access.Actor, id ident.ID, args page.Args, f EventFilter) (*page.Connection[*Event], error) {
 	if err := actor.Require(access.PermSubscriptionRead); err != nil {
 		return nil, err
 	}
-	pq, err := args.Resolve(page.Order{Name: "NUMBER", Column: "subscription_event.number", Sort: page.SortInt, Direction: page.Desc}, id)
+	pq, err := args.Resolve(page.Order{Name: "NUMBER", Column: "subscription_event.number", Sort: page.SortInt, Direction: page.Desc}, []any{id, f})
 	if err != nil {
 		return nil, err
 	}
-	return listEvents(ctx, s.db, actor.Scope(), pq, id)
+	return listEvents(ctx, s.db, actor.Scope(), pq, id, f)
 }

@@ -199,7 +199,7 @@ func TestLateRenewals(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	c, err := w.History(t.Context(), w.buyer, all[0].ID, page.Args{First: new(2)})
+	c, err := w.History(t.Context(), w.buyer, all[0].ID, page.Args{First: new(2)}, EventFilter{})
 	if err != nil || c.Nodes()[0].At.Format(time.RFC3339) != "2028-03-31T00:00:00Z" || c.Nodes()[1].At.Format(time.RFC3339) != "2028-02-29T00:00:00Z" {
 		t.Error(c.Nodes()[0].At, c.Nodes()[1].At, err)
 	}
@@ -526,10 +526,10 @@ func TestSupportContact(t *testing.T) {
 			t.Errorf("%s sees %q, want %q", name, got, c.want)
 		}
 	}
-	if c, err := w.History(t.Context(), w.sibling.gina, beside.ID, page.Args{}); err != nil || len(c.Nodes()) > 0 {
+	if c, err := w.History(t.Context(), w.sibling.gina, beside.ID, page.Args{}, EventFilter{}); err != nil || len(c.Nodes()) > 0 {
 		t.Error("support reads the history of another subscription", err)
 	}
-	if c, err := w.History(t.Context(), w.sibling.gina, x.ID, page.Args{}); err != nil || len(c.Nodes()) != 3 {
+	if c, err := w.History(t.Context(), w.sibling.gina, x.ID, page.Args{}, EventFilter{}); err != nil || len(c.Nodes()) != 3 {
 		t.Error("support does not read its own", err)
 	}
 	if got, err := to(nil); err != nil || got.SupportContactID != w.provider.ID || sees(w.sibling.gina) != "" {

@@ -160,13 +160,44 @@ func openOfPairs(ctx context.Context, idb bun.IDB, s access.Scope, partnerships 
 	}
 	err := idb.NewSelect().TableExpr("partnership AS p").ColumnExpr("p.id, count(*) AS count").
 		Join("JOIN product_subscription AS s ON s.reseller_id = p.reseller_id AND s.reseller_id <> '' AND s.seller_id = p.provider_id").
-		Where("p.id IN (?)", bun.List(partnerships)).Where("s.status IN (?)", bun.List([]Status{Pending, Active, Suspended, Expired})).
+		Where("p.id IN (?)", bun.List(partnerships)).Where("s.status IN (?)", bun.List(open)).
 		ApplyQueryBuilder(s.ByPartner("p.provider_id", "p.reseller_id")).GroupExpr("p.id").Scan(ctx, &rows)
 	for _, r := range rows {
 		out[r.ID] = r.Count
 	}
 	return out, err
 }
+
+// sums are the subscriptions and seats that count, of some customers, as far
+// as the scope sees them.
+func sums(ctx context.Context, idb bun.IDB, s access.Scope, customers []ident.ID) (map[ident.ID]rollup.Delta, error) {
+	out := map[ident.ID]rollup.Delta{}
+	if len(customers) == 0 {
+		return out, nil
+	}
+	var rows []struct {
+		CustomerID ident.ID
+		rollup.Delta
+	}
+	err := idb.NewSelect().TableExpr("product_subscription").
+		ColumnExpr("customer_id, 0 AS resellers, 0 AS customers, count(*) AS subscriptions, CAST(coalesce(sum(quantity), 0) AS bigint) AS seats").
+		Where("product_subscription.customer_id IN (?)", bun.List(customers)).Where("product_subscription.status NOT IN (?)", bun.List([]Status{Pending, Cancelled})).
+		ApplyQueryBuilder(Visible(s)).GroupExpr("customer_id").Scan(ctx, &rows)
+	for _, r := range rows {
+		out[r.CustomerID] = r.Delta
+	}
+	return out, err
+}
+
+// countPair counts what a pair sold and is not over.
+func countPair(ctx context.Context, tx *database.Tx, seller, reseller ident.ID) (int, error) {
+	n, err := tx.NewSelect().TableExpr("product_subscription").Where("seller_id = ? AND reseller_id = ? AND reseller_id <> ''", seller, reseller).
+		Where("status IN (?)", bun.List(open)).Count(ctx)
+	return int(n), err
+}
+
+// open are the states of what stands in the way of ending a partnership.
+var open = []Status{Pending, Active, Suspended, Expired}
 
 // held lists the offers that a customer has something of, or is about to.
 func held(ctx context.Context, idb bun.IDB, customer ident.ID) ([]ident.ID, error) {
@@ -295,9 +326,13 @@ func firsts(ctx context.Context, db *database.DB, s access.Scope, customers []id
 	return out, nil
 }
 
-func listEvents(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, id ident.ID) (*page.Connection[*Event], error) {
+func listEvents(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, id ident.ID, f EventFilter) (*page.Connection[*Event], error) {
 	base := func(model any) *bun.SelectQuery {
-		return db.Read().NewSelect().Model(model).Where("subscription_event.subscription_id = ?", id).
+		q := db.Read().NewSelect().Model(model).Where("subscription_event.subscription_id = ?", id)
+		if len(f.Kind) > 0 {
+			q = q.Where("subscription_event.kind IN (?)", bun.List(f.Kind))
+		}
+		return q.
 			Where("EXISTS (?)", db.Read().NewSelect().TableExpr("product_subscription").ColumnExpr("1").
 				Where("product_subscription.id = subscription_event.subscription_id").ApplyQueryBuilder(Visible(s)))
 	}

@@ -248,7 +248,7 @@ func (w *world) read(id ident.ID) *Subscription {
 // history tells what happened to a subscription, the oldest first.
 func (w *world) history(id ident.ID) string {
 	w.t.Helper()
-	c, err := w.History(w.t.Context(), w.chief, id, page.Args{First: new(100)})
+	c, err := w.History(w.t.Context(), w.chief, id, page.Args{First: new(100)}, EventFilter{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

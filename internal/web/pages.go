@@ -61,8 +61,27 @@ type view struct {
 }
 
 // problem is one thing that went wrong; Field is the id of the form field, or
-// "".
-type problem struct{ Field, Text string }
+// "", and Label what that is called.
+type problem struct{ Field, Label, Text string }
+
+// labelOf is what a field of the page's form is called, "" where it has none.
+func (v *view) labelOf(id string) string {
+	var fields []field
+	switch d := v.Data.(type) {
+	case form:
+		fields = d.Fields
+	case *linkData:
+		if d.Form != nil {
+			fields = d.Form.Fields
+		}
+	}
+	for _, f := range fields {
+		if f.ID() == id {
+			return f.Label
+		}
+	}
+	return ""
+}
 
 // T is a sentence of the catalogue.
 func (v *view) T(key string, kv ...string) string { return text(v.Locale, key, kv...) }
@@ -159,7 +178,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, p *view, err err
 		if len(e.Path) > 0 && e.Path[0] != "code" && e.Path[0] != "token" { // those two stand in no visible field
 			id = "f-" + e.Path[len(e.Path)-1] // forms are flat: address.city is the field city
 		}
-		p.Problems = append(p.Problems, problem{id, e.Message})
+		p.Problems = append(p.Problems, problem{id, p.labelOf(id), e.Message})
 	}
 	p.Failed = true
 	if out.after > 0 {

@@ -51,6 +51,8 @@ const (
 	CapabilityMailManage Capability = "MAIL_MANAGE"
 	// Read the organization's audit.
 	CapabilityAuditRead Capability = "AUDIT_READ"
+	// See and manage the organization's webhooks.
+	CapabilityWebhookManage Capability = "WEBHOOK_MANAGE"
 	// Keep the operator's working calendar.
 	CapabilityCalendarManage Capability = "CALENDAR_MANAGE"
 	// Upload files, such as evidence.
@@ -137,6 +139,7 @@ var AllCapability = []Capability{
 	CapabilityMailRead,
 	CapabilityMailManage,
 	CapabilityAuditRead,
+	CapabilityWebhookManage,
 	CapabilityCalendarManage,
 	CapabilityFileUpload,
 	CapabilityRegisterManage,
