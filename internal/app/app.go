@@ -490,10 +490,16 @@ func (a *App) openDoors() error {
 	return err
 }
 
+// boundless, which benchmarks set, lets callers spend without end.
+var boundless graph.Spend
+
 // spend counts what callers of the API spend over the fleet, in its Redis; nil
 // without one. The purses go by keyed digests: no address and no id enters
 // Redis.
 func (a *App) spend() (graph.Spend, error) {
+	if boundless != nil {
+		return boundless, nil
+	}
 	if a.cfg.RedisURL == "" {
 		return nil, nil
 	}
