@@ -61,6 +61,17 @@ bench-desk: ## the operator's desk and the queue of profile updates among 1,000,
 bench-api: ## the guard's cost, hostile documents beside small queries, 5,000 streams
 	go test -run '^$$' -bench 'GuardFitting|Hostile|Streams' -benchtime=1x -timeout 30m ./graph
 
+.PHONY: bench-tree
+bench-tree: ## customer trees beside hand-written programs, on a generated world of BENCH_CUSTOMERS (1,000,000) in PostgreSQL
+	mkdir -p .cache/bin
+	GOFLAGS=-mod=readonly go -C .ci/peers build -o $(CURDIR)/.cache/bin/limit-peer ./limit
+	CHANNELGRAPH_TEST_LIMIT=$(CURDIR)/.cache/bin/limit-peer CHANNELGRAPH_BENCH_CUSTOMERS=$(BENCH_CUSTOMERS) bash .ci/services.sh bash -c \
+		'export CHANNELGRAPH_BENCH_WORLD=$$CHANNELGRAPH_TEST_POSTGRES && \
+		go test -run "^$$" -bench "Build|AddCustomer" -benchtime=1x -timeout 120m ./internal/seed/scale && \
+		go test -run "^$$" -bench Dashboard -benchtime=1x -timeout 30m ./internal/app'
+
+BENCH_CUSTOMERS ?= 1000000
+
 .PHONY: tools
 tools:
 	@bash .ci/tools.sh

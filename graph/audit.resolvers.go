@@ -12,6 +12,7 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
@@ -65,14 +66,14 @@ func (r *auditEventResolver) TokenID(ctx context.Context, obj *audit.Event) (*id
 	return orNone(obj.TokenID), nil
 }
 
-func (r *auditExportResolver) DownloadURL(ctx context.Context, obj *audit.Export) (*string, error) {
-	if obj.State != audit.ExportReady {
+func (r *auditExportResolver) DownloadURL(ctx context.Context, obj *export.File) (*string, error) {
+	if obj.State != export.Ready {
 		return nil, nil
 	}
 	return blank("/exports/" + string(obj.ID)), nil
 }
 
-func (r *auditExportResolver) Operation(ctx context.Context, obj *audit.Export) (*outbox.Job, error) {
+func (r *auditExportResolver) Operation(ctx context.Context, obj *export.File) (*outbox.Job, error) {
 	return load(ctx).operationsAbout.one(ctx, obj.ID)
 }
 

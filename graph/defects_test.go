@@ -133,7 +133,7 @@ func TestDefectStreamBuffers(t *testing.T) {
 	p := w.serve(nil)
 	joined := w.partnered(w.nordwind, w.contoso)
 	a := w.present(w.signIn(w.nordwind.admin))
-	begin := func() *subscription {
+	begin := func() *liveStream {
 		oc, bad := p.s.prepare(t.Context(), params{Query: "subscription { events { kind subjectId } }"}, a)
 		if bad != nil {
 			t.Fatal(bad.errs)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/graph/gen"
 	"github.com/channelgraph/channelgraph/graph/model"
+	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
@@ -78,6 +79,9 @@ func (r *queryResolver) Invitations(ctx context.Context, first *int, after *stri
 }
 
 func (r *queryResolver) ReceivedInvitations(ctx context.Context) ([]*invitation.Invitation, error) {
+	if who := actor(ctx); who.Kind == access.Customer {
+		return r.r.Customers.Received(ctx, who)
+	}
 	return r.r.Partnerships.Received(ctx, actor(ctx))
 }
 

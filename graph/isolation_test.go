@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/uptrace/bun"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/channelgraph/channelgraph/internal/access"
@@ -190,12 +191,17 @@ func (c *chart) alike(v *viewer, a asking, settle func(string) string) {
 }
 
 // renew takes a tenant's enrollments and support requests back to where they
-// stood, so that what can be done once can be tried again.
+// stood and its new tokens away, so that what can be done once, or not often,
+// can be tried again.
 func (c *chart) renew(t *tenant) {
 	c.t.Helper()
 	if t == nil {
 		return
 	}
+	c.tx(func(ctx context.Context, tx *database.Tx) error { // nobody may have many
+		_, err := tx.NewRaw("DELETE FROM personal_token WHERE organization_id = ? AND id NOT IN (?)", first(t.ids["organization"]), bun.List(t.ids["personal_token"])).Exec(ctx)
+		return err
+	})
 	c.tx(func(ctx context.Context, tx *database.Tx) (err error) {
 		if len(t.ids["enrollment"]) > 0 { // one is open at most
 			_, err = tx.NewRaw("UPDATE enrollment SET status = ? WHERE organization_id = ?", enrollment.Withdrawn, first(t.ids["organization"])).Exec(ctx)

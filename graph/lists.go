@@ -84,6 +84,7 @@ func ofPartnership(l *loaders) []relation[*partnership.Partnership] {
 		{"lastInvitation", l.invitations, func(x p) ident.ID { return x.InvitationID }},
 		{"authorizedBy", l.users, func(x p) ident.ID { return x.AuthorizedByID }},
 		{"openTermination", l.openEnds, func(x p) ident.ID { return x.ID }},
+		{"openSubscriptionCount", l.pairsOpen, func(x p) ident.ID { return x.ID }},
 	}
 }
 

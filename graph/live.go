@@ -153,8 +153,8 @@ const (
 	reasonGone reason = ""
 )
 
-// subscription is one running subscription. It belongs to one goroutine.
-type subscription struct {
+// liveStream is one running subscription. It belongs to one goroutine.
+type liveStream struct {
 	s     *server
 	oc    *graphql.OperationContext
 	field graphql.CollectedField
@@ -181,12 +181,12 @@ type subscription struct {
 type subscriptionKey struct{}
 
 // subscribing is the subscription that a resolver begins.
-func subscribing(ctx context.Context) *subscription {
-	return ctx.Value(subscriptionKey{}).(*subscription)
+func subscribing(ctx context.Context) *liveStream {
+	return ctx.Value(subscriptionKey{}).(*liveStream)
 }
 
 // subscribe begins a subscription, or says why not. The caller ends it.
-func (s *server) subscribe(ctx context.Context, oc *graphql.OperationContext, a access.Actor, since string) (*subscription, gqlerror.List) {
+func (s *server) subscribe(ctx context.Context, oc *graphql.OperationContext, a access.Actor, since string) (*liveStream, gqlerror.List) {
 	fields := graphql.CollectFields(oc, oc.Operation.SelectionSet, []string{"Subscription"})
 	if len(fields) != 1 || s.guard.rules["Subscription."+fields[0].Name] == (rule{}) { // __typename, or all skipped
 		return nil, gqlerror.List{topLevel(codeValidation, "A subscription asks for exactly one field of Subscription.")}
@@ -198,7 +198,7 @@ func (s *server) subscribe(ctx context.Context, oc *graphql.OperationContext, a 
 	if !ok {
 		return nil, gqlerror.List{s.failed(ctx, fields[0], fault.Limited(0))}
 	}
-	sub := &subscription{s: s, oc: oc, field: fields[0], actor: a, since: since, release: release}
+	sub := &liveStream{s: s, oc: oc, field: fields[0], actor: a, since: since, release: release}
 	oc.RecoverFunc = s.recover
 	begin, cancel := context.WithTimeout(s.each(context.WithValue(ctx, subscriptionKey{}, sub), oc, a), deadline)
 	defer cancel()
@@ -223,7 +223,7 @@ func (s *server) each(ctx context.Context, oc *graphql.OperationContext, a acces
 	return graphql.WithResponseContext(ctx, s.present, s.recover)
 }
 
-func (sub *subscription) end() {
+func (sub *liveStream) end() {
 	sub.release()
 	if sub.reader != nil {
 		sub.reader.Close()
@@ -252,7 +252,7 @@ func follow[T any](ctx context.Context, since *string, find func(context.Context
 // start opens the subscription's place in the log. Only a subscription to all
 // kinds tells where it begins and that events are gone; the others refuse a
 // cursor that is too old.
-func (sub *subscription) start(ctx context.Context, since *string, kinds []event.Kind) error {
+func (sub *liveStream) start(ctx context.Context, since *string, kinds []event.Kind) error {
 	l, org := sub.s.live, sub.actor.OrganizationID
 	if sub.since != "" { // what a reconnecting client says is newer than the document
 		since = &sub.since
@@ -284,7 +284,7 @@ func (sub *subscription) start(ctx context.Context, since *string, kinds []event
 }
 
 // tellNow has the stream begin with the subject as it is. Errors: NOT_FOUND.
-func (sub *subscription) tellNow(ctx context.Context, k event.Kind, id ident.ID) error {
+func (sub *liveStream) tellNow(ctx context.Context, k event.Kind, id ident.ID) error {
 	if v, err := node(ctx, id); v == nil || err != nil {
 		return cmp.Or(err, fault.NotFound("id"))
 	}
@@ -298,7 +298,7 @@ type tell func(id string, res *graphql.Response) error
 
 // drive runs a subscription until it ends. Everything is written by the
 // goroutine that calls it; beat is called when nothing else was to be said.
-func (sub *subscription) drive(ctx context.Context, life time.Duration, out tell, beat func() error) reason {
+func (sub *liveStream) drive(ctx context.Context, life time.Duration, out tell, beat func() error) reason {
 	l := sub.s.live
 	beats, over := time.NewTicker(l.heartbeat), time.NewTimer(life)
 	defer beats.Stop()
@@ -342,7 +342,7 @@ func (sub *subscription) drive(ctx context.Context, life time.Duration, out tell
 	}
 }
 
-func (sub *subscription) event(ctx context.Context) (*event.Event, error) {
+func (sub *liveStream) event(ctx context.Context) (*event.Event, error) {
 	if len(sub.first) > 0 {
 		e := sub.first[0]
 		sub.first = sub.first[1:]
@@ -353,7 +353,7 @@ func (sub *subscription) event(ctx context.Context) (*event.Event, error) {
 
 // broken ends a stream that could not go on for a reason of ours; nothing is
 // lost, since the client goes on from its last event.
-func (sub *subscription) broken(ctx context.Context, err error) reason {
+func (sub *liveStream) broken(ctx context.Context, err error) reason {
 	if ctx.Err() != nil {
 		return reasonGone
 	}
@@ -363,7 +363,7 @@ func (sub *subscription) broken(ctx context.Context, err error) reason {
 
 // recheck reads again who the actor is. The stream ends where it is nobody,
 // has no right to the field, or has got other rights.
-func (sub *subscription) recheck(ctx context.Context, out tell) (access.Actor, reason, bool) {
+func (sub *liveStream) recheck(ctx context.Context, out tell) (access.Actor, reason, bool) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	now, err := sub.s.deps.Accounts.Recheck(ctx, sub.actor)
@@ -386,7 +386,7 @@ func (sub *subscription) recheck(ctx context.Context, out tell) (access.Actor, r
 }
 
 // pass tells one event, after who watches and what they see was read again.
-func (sub *subscription) pass(ctx context.Context, e *event.Event, out tell) (reason, bool) {
+func (sub *liveStream) pass(ctx context.Context, e *event.Event, out tell) (reason, bool) {
 	if !e.Of(sub.kinds...) {
 		return "", false
 	}
@@ -427,7 +427,7 @@ func (sub *subscription) pass(ctx context.Context, e *event.Event, out tell) (re
 
 // pay takes the cost of one more answer from the actor's purse; the first one
 // was paid for with the request.
-func (sub *subscription) pay(ctx context.Context, a access.Actor) (bill, bool) {
+func (sub *liveStream) pay(ctx context.Context, a access.Actor) (bill, bool) {
 	if b, ok := sub.oc.Stats.GetExtension(billKey).(bill); ok && !sub.paid {
 		sub.paid = true
 		return b, true

@@ -16,18 +16,22 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/sla"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
@@ -120,7 +124,15 @@ type loaders struct {
 	events          *loader[*audit.Event]
 	tokens          *loader[*account.Token]
 	exports         *loader[*audit.Export]
+	customerExports *loader[*customer.Export]
+	counts          *loader[*model.ChannelCounts] // by key, of branches that were found
 	files           *loader[*file.File]
+	offers          *loader[*catalog.Offer]
+	catalogImports  *loader[*catalog.Import]
+	subscriptions   *loader[*subscription.Subscription]
+	pairsOpen       *loader[int]                                                  // by partnership
+	prices          *keyed[string, []*catalog.Price]                              // by country, by offer
+	subscriptionsOf *keyed[listing, *page.Connection[*subscription.Subscription]] // by arguments, by customer
 	memberships     *loader[*register.Membership]
 	registerImports *loader[*register.Import]
 	mails           *loader[*mail.Message]
@@ -139,11 +151,23 @@ type loaders struct {
 	blockers        *loader[[]*partnership.Blocker] // by request to end
 	rules           *loader[*sla.Calendar]          // under theCalendar alone
 	mailsNamed      *loader[*mail.Message]          // for who has seen what names them
-	cards           *loader[*directory.Location]
+	locations       *loader[*directory.Location]
 	updates         *loader[*directory.Request]
 	openUpdates     *loader[*directory.Request]    // by provider
 	updateQuestions *loader[[]*directory.Question] // by request
 	updateTimelines *loader[[]*directory.Entry]    // by request
+	orders          *loader[*order.Order]
+	orderLines      *loader[*order.Line]
+	orderLinesOf    *loader[[]*order.Line] // by order
+	customers       *loader[*customer.Customer]
+	customersOf     *loader[*customer.Customer] // by organization
+	relationships   *loader[*customer.Relationship]
+	relationshipsOf *loader[[]*customer.Relationship] // by customer
+	customersAgreed *loader[[]*customer.Agreement]    // by customer
+	administration  *loader[[]customer.Role]          // by customer
+	grants          *loader[*customer.Grant]
+	cards           *loader[*partner.Card]        // for who has met the partner
+	customerOffers  *loader[*customer.Invitation] // by invitation
 }
 
 // guarded reads nothing for an actor who lacks the permission.
@@ -203,8 +227,22 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		deliveries:      guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.DeliveriesByIDs)),
 		webhookAttempts: guarded(a, access.PermWebhookManage, scoped(a, d.Webhooks.Attempts)),
 		exports:         guarded(a, access.PermAuditRead, scoped(a, d.Audits.ExportsByIDs)),
+		counts: guarded(a, access.PermTreeRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*model.ChannelCounts, error) {
+			return countsOf(ctx, d, a, ids)
+		}),
+		customerExports: guarded(a, access.PermCustomerRead, scoped(a, d.Customers.ExportsByIDs)),
 		// each purpose asks for a permission of its own; the concept knows
-		files:           guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
+		files:          guarded(a, access.PermViewerRead, scoped(a, d.Files.ByIDs)),
+		offers:         guarded(a, access.PermCatalogRead, scoped(a, d.Catalog.ByIDs)),
+		catalogImports: guarded(a, access.PermCatalogManage, scoped(a, d.Catalog.ImportsByIDs)),
+		subscriptions:  guarded(a, access.PermSubscriptionRead, scoped(a, d.Subscriptions.ByIDs)),
+		pairsOpen:      guarded(a, access.PermPartnershipRead, scoped(a, d.Subscriptions.OpenOfPairs)),
+		prices: newKeyed(func(country string) *loader[[]*catalog.Price] {
+			return guarded(a, access.PermCatalogRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID][]*catalog.Price, error) {
+				return d.Catalog.PricesOf(ctx, a, ids, country)
+			})
+		}),
+		subscriptionsOf: newKeyed(func(l listing) *loader[*page.Connection[*subscription.Subscription]] { return l.of(d, a) }),
 		memberships:     guarded(a, access.PermRegisterManage, scoped(a, d.Registers.ByIDs)),
 		registerImports: guarded(a, access.PermRegisterManage, scoped(a, d.Registers.ImportsByIDs)),
 		mails: guarded(a, access.PermMailRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*mail.Message, error) {
@@ -215,7 +253,7 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 		questions:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Questions)),
 		timelines:   guarded(a, access.PermEnrollmentRead, scoped(a, d.Enrollments.Timeline)),
 		// what is public is everybody's; the concept knows
-		cards:           newLoader(scoped(a, d.Directory.LocationsByIDs)),
+		locations:       newLoader(scoped(a, d.Directory.LocationsByIDs)),
 		updates:         guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.ByIDs)),
 		openUpdates:     guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.OpenOf)),
 		updateQuestions: guarded(a, access.PermProfileUpdateRead, scoped(a, d.Directory.Questions)),
@@ -228,10 +266,22 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 			c, err := d.Calendars.Current(ctx, d.DB.Read())
 			return map[ident.ID]*sla.Calendar{theCalendar: c}, err
 		}),
-		// whoever asks for these three has seen the subject
-		mailsNamed: guarded(a, access.PermViewerRead, d.Mailer.FindMany),
-		mailsAbout: guarded(a, access.PermViewerRead, d.Mailer.BySubject),
-		mailEvents: guarded(a, access.PermViewerRead, d.Mailer.Events),
+		orders:          guarded(a, access.PermOrderRead, scoped(a, d.Orders.ByIDs)),
+		orderLines:      guarded(a, access.PermOrderRead, scoped(a, d.Orders.LinesByIDs)),
+		orderLinesOf:    guarded(a, access.PermOrderRead, scoped(a, d.Orders.LinesOf)),
+		customers:       guarded(a, access.PermCustomerRead, scoped(a, d.Customers.ByIDs)),
+		customersOf:     guarded(a, access.PermCustomerRead, scoped(a, d.Customers.ByOrganizations)),
+		relationships:   guarded(a, access.PermCustomerRead, scoped(a, d.Customers.RelationshipsByIDs)),
+		relationshipsOf: guarded(a, access.PermCustomerRead, scoped(a, d.Customers.RelationshipsOf)),
+		customersAgreed: guarded(a, access.PermCustomerRead, scoped(a, d.Customers.AgreementsOf)),
+		administration:  guarded(a, access.PermGrantRead, scoped(a, d.Customers.Administration)),
+		grants:          guarded(a, access.PermGrantRead, scoped(a, d.Customers.GrantsByIDs)),
+		// whoever asks for these has seen the subject
+		cards:          newLoader(d.Partners.Cards),
+		customerOffers: newLoader(d.Customers.Offers),
+		mailsNamed:     guarded(a, access.PermViewerRead, d.Mailer.FindMany),
+		mailsAbout:     guarded(a, access.PermViewerRead, d.Mailer.BySubject),
+		mailEvents:     guarded(a, access.PermViewerRead, d.Mailer.Events),
 	}
 }
 
@@ -247,31 +297,40 @@ type nodeType struct {
 // nodeTypes are all of them, by the prefix of their ids. Start-up refuses a
 // type of the schema that implements Node and is not here.
 var nodeTypes = map[string]nodeType{
-	ident.Organization:  {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
-	ident.User:          {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
-	ident.Session:       {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
-	ident.Holiday:       {"Holiday", access.PermViewerRead, through(func(l *loaders) *loader[*calendar.Holiday] { return l.holidays })},
-	ident.Partner:       {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
-	ident.Agreement:     {"Agreement", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Agreement] { return l.agreements })},
-	ident.Signature:     {"AgreementSignature", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Signature] { return l.signatures })},
-	ident.Invitation:    {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
-	ident.Partnership:   {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
-	ident.Termination:   {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
-	ident.Proposal:      {"PartnershipLink", access.PermPartnershipRequest, through(func(l *loaders) *loader[*partnership.Link] { return l.links })},
-	ident.Job:           {"Operation", access.PermOperationRead, through(func(l *loaders) *loader[*outbox.Job] { return l.operations })},
-	ident.Audit:         {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
-	ident.Token:         {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
-	ident.Export:        {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
-	ident.Webhook:       {"WebhookEndpoint", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Endpoint] { return l.webhooks })},
-	ident.Delivery:      {"WebhookDelivery", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Delivery] { return l.deliveries })},
-	ident.File:          {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
-	ident.Membership:    {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
-	ident.Import:        {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
-	ident.Enrollment:    {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
-	ident.Mail:          {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
-	ident.Location:      {"DirectoryLocation", access.PermViewerRead, through(func(l *loaders) *loader[*directory.Location] { return l.cards })},
-	ident.ProfileUpdate: {"ProfileUpdate", access.PermProfileUpdateRead, through(func(l *loaders) *loader[*directory.Request] { return l.updates })},
-	ident.Support:       {"SupportRequest", access.PermSupportRead, through(func(l *loaders) *loader[*support.Request] { return l.supports })},
+	ident.Organization:        {"Organization", access.PermOrganizationRead, through(func(l *loaders) *loader[*account.Organization] { return l.organizations })},
+	ident.User:                {"User", access.PermViewerRead, through(func(l *loaders) *loader[*account.User] { return l.users })},
+	ident.Session:             {"Session", access.PermViewerRead, through(func(l *loaders) *loader[*account.Session] { return l.sessions })},
+	ident.Holiday:             {"Holiday", access.PermViewerRead, through(func(l *loaders) *loader[*calendar.Holiday] { return l.holidays })},
+	ident.Partner:             {"Partner", access.PermPartnerRead, through(func(l *loaders) *loader[*partner.Partner] { return l.partners })},
+	ident.Agreement:           {"Agreement", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Agreement] { return l.agreements })},
+	ident.Signature:           {"AgreementSignature", access.PermAgreementRead, through(func(l *loaders) *loader[*agreement.Signature] { return l.signatures })},
+	ident.Invitation:          {"Invitation", access.PermInvitationRead, through(func(l *loaders) *loader[*invitation.Invitation] { return l.invitations })},
+	ident.Partnership:         {"Partnership", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Partnership] { return l.partnerships })},
+	ident.Termination:         {"Termination", access.PermPartnershipRead, through(func(l *loaders) *loader[*partnership.Termination] { return l.terminations })},
+	ident.Proposal:            {"PartnershipLink", access.PermPartnershipRequest, through(func(l *loaders) *loader[*partnership.Link] { return l.links })},
+	ident.Job:                 {"Operation", access.PermOperationRead, through(func(l *loaders) *loader[*outbox.Job] { return l.operations })},
+	ident.Audit:               {"AuditEvent", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Event] { return l.events })},
+	ident.Token:               {"PersonalToken", access.PermViewerRead, through(func(l *loaders) *loader[*account.Token] { return l.tokens })},
+	ident.Export:              {"AuditExport", access.PermAuditRead, through(func(l *loaders) *loader[*audit.Export] { return l.exports })},
+	ident.Webhook:             {"WebhookEndpoint", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Endpoint] { return l.webhooks })},
+	ident.Delivery:            {"WebhookDelivery", access.PermWebhookManage, through(func(l *loaders) *loader[*webhook.Delivery] { return l.deliveries })},
+	ident.File:                {"File", access.PermViewerRead, through(func(l *loaders) *loader[*file.File] { return l.files })},
+	ident.Membership:          {"Membership", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Membership] { return l.memberships })},
+	ident.Import:              {"RegisterImport", access.PermRegisterManage, through(func(l *loaders) *loader[*register.Import] { return l.registerImports })},
+	ident.Enrollment:          {"Enrollment", access.PermEnrollmentRead, through(func(l *loaders) *loader[*enrollment.Enrollment] { return l.enrollments })},
+	ident.Mail:                {"MailMessage", access.PermMailRead, through(func(l *loaders) *loader[*mail.Message] { return l.mails })},
+	ident.Location:            {"DirectoryLocation", access.PermViewerRead, through(func(l *loaders) *loader[*directory.Location] { return l.locations })},
+	ident.ProfileUpdate:       {"ProfileUpdate", access.PermProfileUpdateRead, through(func(l *loaders) *loader[*directory.Request] { return l.updates })},
+	ident.Support:             {"SupportRequest", access.PermSupportRead, through(func(l *loaders) *loader[*support.Request] { return l.supports })},
+	ident.Offer:               {"Offer", access.PermCatalogRead, through(func(l *loaders) *loader[*catalog.Offer] { return l.offers })},
+	ident.CatalogImport:       {"CatalogImport", access.PermCatalogManage, through(func(l *loaders) *loader[*catalog.Import] { return l.catalogImports })},
+	ident.ProductSubscription: {"ProductSubscription", access.PermSubscriptionRead, through(func(l *loaders) *loader[*subscription.Subscription] { return l.subscriptions })},
+	ident.Order:               {"Order", access.PermOrderRead, through(func(l *loaders) *loader[*order.Order] { return l.orders })},
+	ident.OrderLine:           {"OrderLine", access.PermOrderRead, through(func(l *loaders) *loader[*order.Line] { return l.orderLines })},
+	ident.Customer:            {"Customer", access.PermCustomerRead, through(func(l *loaders) *loader[*customer.Customer] { return l.customers })},
+	ident.CustomerExport:      {"CustomerExport", access.PermCustomerRead, through(func(l *loaders) *loader[*customer.Export] { return l.customerExports })},
+	ident.Relationship:        {"CustomerRelationship", access.PermCustomerRead, through(func(l *loaders) *loader[*customer.Relationship] { return l.relationships })},
+	ident.Grant:               {"Grant", access.PermGrantRead, through(func(l *loaders) *loader[*customer.Grant] { return l.grants })},
 }
 
 func through[T any](pick func(*loaders) *loader[*T]) func(context.Context, *loaders, ident.ID) func() (model.Node, error) {
@@ -344,25 +403,66 @@ func withRelations[T any](ctx context.Context, c *page.Connection[T], err error,
 	if err != nil || len(c.Edges) == 0 {
 		return c, err
 	}
-	var order []aheader
-	ids := map[aheader][]ident.ID{}
+	var b batches
+	gather(ctx, &b, "", c.Nodes(), rs)
+	return c, b.load(ctx)
+}
+
+// batches are the ids to look up ahead, by loader, in the order in which they
+// were first asked for.
+type batches struct {
+	order []aheader
+	ids   map[aheader][]ident.ID
+}
+
+func (b *batches) add(by aheader, id ident.ID) {
+	if id == "" {
+		return
+	}
+	if b.ids == nil {
+		b.ids = map[aheader][]ident.ID{}
+	}
+	if b.ids[by] == nil {
+		b.order = append(b.order, by)
+	}
+	b.ids[by] = append(b.ids[by], id)
+}
+
+func (b *batches) load(ctx context.Context) error {
+	for _, by := range b.order {
+		if err := by.ahead(ctx, b.ids[by]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gather adds the relations of rows that the operation asks for; under is the
+// way from the connection's rows to the connection that these rows are of, ""
+// for its own.
+func gather[T any](ctx context.Context, b *batches, under string, rows []T, rs []relation[T]) {
 	for _, r := range rs {
-		if !graphql.AnyFieldRequested(ctx, "nodes."+r.field, "edges.node."+r.field) {
+		if !graphql.AnyFieldRequested(ctx, ways(under, r.field)...) {
 			continue
 		}
-		if ids[r.by] == nil {
-			order = append(order, r.by)
-		}
-		for _, e := range c.Edges {
-			if id := r.key(e.Node); id != "" {
-				ids[r.by] = append(ids[r.by], id)
-			}
+		for _, row := range rows {
+			b.add(r.by, r.key(row))
 		}
 	}
-	for _, by := range order {
-		if err := by.ahead(ctx, ids[by]); err != nil {
-			return nil, err
+}
+
+// ways are the paths to a field of a connection's rows, which stand under nodes
+// and edges.
+func ways(under, field string) []string {
+	of := []string{"nodes.", "edges.node."}
+	if under == "" {
+		return []string{of[0] + field, of[1] + field}
+	}
+	var out []string
+	for _, outer := range of {
+		for _, inner := range of {
+			out = append(out, outer+under+"."+inner+field)
 		}
 	}
-	return c, nil
+	return out
 }

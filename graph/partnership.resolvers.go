@@ -75,7 +75,11 @@ func (r *mutationResolver) DeclineInvitation(ctx context.Context, input partners
 }
 
 func (r *mutationResolver) RequestNewLink(ctx context.Context, input gen.RequestNewLinkInput) (*gen.RequestNewLinkPayload, error) {
-	if err := r.r.Partnerships.AskForNewLink(ctx, actor(ctx), input.Code); err != nil {
+	err := r.r.Partnerships.AskForNewLink(ctx, actor(ctx), input.Code)
+	if fault.KindOf(err) == fault.KindNotFound { // the code may be of another kind of invitation
+		err = r.r.Customers.AskForNewLink(ctx, actor(ctx), input.Code)
+	}
+	if err != nil {
 		errs, err := refused[model.RequestNewLinkError](ctx, err)
 		return &gen.RequestNewLinkPayload{UserErrors: errs}, err
 	}

@@ -108,7 +108,7 @@ func (s *server) serveStream(w http.ResponseWriter, r *http.Request, a access.Ac
 		}
 		return
 	}
-	var sub *subscription
+	var sub *liveStream
 	var res graphql.Response
 	switch {
 	case bad != nil && bad.after > 0: // whoever is to wait needs no stream to learn it

@@ -18,6 +18,8 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
 	"github.com/channelgraph/channelgraph/internal/directory"
@@ -26,11 +28,14 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 	"github.com/channelgraph/channelgraph/internal/support"
+	"github.com/channelgraph/channelgraph/internal/tree"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -96,12 +101,17 @@ func newWorld(t testing.TB) *world {
 	calendars, files := calendar.New(db, nil), file.New(db)
 	registers := register.New(db, accounts, files)
 	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, w.keys, enrollment.Config{}, log)
+	partnerships := partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080")
+	customers := customer.New(db, accounts, partners, partnerships, invitations, mailer, customer.Config{TenantDomain: "customers.example"})
+	offers := catalog.New(db, files)
+	subscriptions := subscription.New(db, partners, customers, offers)
 	audits := audit.New(db, log)
-	w.Deps = Deps{Directory: directory.New(db, accounts, partners, files, calendars, audits, mailer), DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
+	w.Deps = Deps{Directory: directory.New(db, accounts, partners, files, calendars, audits, mailer), Support: support.New(db, accounts, files, calendars, mailer, w.keys), DB: db, Accounts: accounts, Calendars: calendars, Files: files, Registers: registers, Partners: partners, Enrollments: enrollments,
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Invitations: invitations, Mailer: mailer, Audits: audits, Log: log,
-		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, w.keys, "http://localhost:8080"),
-		Support:      support.New(db, accounts, files, calendars, mailer, w.keys),
-		Webhooks:     webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
+		Partnerships: partnerships, Customers: customers, Catalog: offers, Subscriptions: subscriptions,
+		Orders:   order.New(db, accounts, partners, customers, offers, subscriptions, order.AtOnce{}, log),
+		Tree:     tree.New(db, partners, partnerships, customers, subscriptions),
+		Webhooks: webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
 	w.Partnerships.Follow(calendars)
 	w.Support.About(support.ProfileUpdate, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
 		found, err := w.Directory.ByIDs(ctx, a, []ident.ID{id})

@@ -16,6 +16,7 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
@@ -37,8 +38,8 @@ type AuditEventResolver interface {
 	TokenID(ctx context.Context, obj *audit.Event) (*ident.ID, error)
 }
 type AuditExportResolver interface {
-	DownloadURL(ctx context.Context, obj *audit.Export) (*string, error)
-	Operation(ctx context.Context, obj *audit.Export) (*outbox.Job, error)
+	DownloadURL(ctx context.Context, obj *export.File) (*string, error)
+	Operation(ctx context.Context, obj *export.File) (*outbox.Job, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -613,7 +614,7 @@ func (ec *executionContext) fieldContext_AuditEventEdge_node(_ context.Context, 
 	return fc, nil
 }
 
-func (ec *executionContext) _AuditExport_id(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_id(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -636,7 +637,7 @@ func (ec *executionContext) fieldContext_AuditExport_id(_ context.Context, field
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_kind(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_kind(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -648,8 +649,8 @@ func (ec *executionContext) _AuditExport_kind(ctx context.Context, field graphql
 			return obj.Kind, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v audit.ExportKind) graphql.Marshaler {
-			return ec.marshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportKind(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v export.Kind) graphql.Marshaler {
+			return ec.marshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐKind(ctx, selections, v)
 		},
 		true,
 		true,
@@ -659,7 +660,7 @@ func (ec *executionContext) fieldContext_AuditExport_kind(_ context.Context, fie
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type AuditExportKind does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_state(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_state(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -671,8 +672,8 @@ func (ec *executionContext) _AuditExport_state(ctx context.Context, field graphq
 			return obj.State, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v audit.ExportState) graphql.Marshaler {
-			return ec.marshalNAuditExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportState(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v export.State) graphql.Marshaler {
+			return ec.marshalNAuditExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐState(ctx, selections, v)
 		},
 		true,
 		true,
@@ -682,7 +683,7 @@ func (ec *executionContext) fieldContext_AuditExport_state(_ context.Context, fi
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type AuditExportState does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_failureCode(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_failureCode(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -705,7 +706,7 @@ func (ec *executionContext) fieldContext_AuditExport_failureCode(_ context.Conte
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_rowCount(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_rowCount(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -728,7 +729,7 @@ func (ec *executionContext) fieldContext_AuditExport_rowCount(_ context.Context,
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_rowsDone(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_rowsDone(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -751,7 +752,7 @@ func (ec *executionContext) fieldContext_AuditExport_rowsDone(_ context.Context,
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_downloadUrl(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_downloadUrl(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -774,7 +775,7 @@ func (ec *executionContext) fieldContext_AuditExport_downloadUrl(_ context.Conte
 	return graphql.NewScalarFieldContext("AuditExport", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_operation(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_operation(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -806,7 +807,7 @@ func (ec *executionContext) fieldContext_AuditExport_operation(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _AuditExport_createdAt(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_createdAt(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -829,7 +830,7 @@ func (ec *executionContext) fieldContext_AuditExport_createdAt(_ context.Context
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_finishedAt(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_finishedAt(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -852,7 +853,7 @@ func (ec *executionContext) fieldContext_AuditExport_finishedAt(_ context.Contex
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_expiresAt(ctx context.Context, field graphql.CollectedField, obj *audit.Export) (ret graphql.Marshaler) {
+func (ec *executionContext) _AuditExport_expiresAt(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -956,8 +957,8 @@ func (ec *executionContext) _ExportAuditEventsPayload_auditExport(ctx context.Co
 			return obj.AuditExport, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *audit.Export) graphql.Marshaler {
-			return ec.marshalOAuditExport2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExport(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *export.File) graphql.Marshaler {
+			return ec.marshalOAuditExport2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐFile(ctx, selections, v)
 		},
 		true,
 		false,
@@ -1697,7 +1698,7 @@ func (ec *executionContext) _AuditEventEdge(ctx context.Context, sel ast.Selecti
 
 var auditExportImplementors = []string{"AuditExport", "Node"}
 
-func (ec *executionContext) _AuditExport(ctx context.Context, sel ast.SelectionSet, obj *audit.Export) graphql.Marshaler {
+func (ec *executionContext) _AuditExport(ctx context.Context, sel ast.SelectionSet, obj *export.File) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, auditExportImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -2028,13 +2029,13 @@ func (ec *executionContext) marshalNAuditEventEdge2ᚖgithubᚗcomᚋchannelgrap
 	return ec._AuditEventEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportKind(ctx context.Context, v any) (audit.ExportKind, error) {
+func (ec *executionContext) unmarshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐKind(ctx context.Context, v any) (export.Kind, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := audit.ExportKind(tmp)
+	res := export.Kind(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportKind(ctx context.Context, sel ast.SelectionSet, v audit.ExportKind) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐKind(ctx context.Context, sel ast.SelectionSet, v export.Kind) graphql.Marshaler {
 	_ = sel
 	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
@@ -2045,13 +2046,13 @@ func (ec *executionContext) marshalNAuditExportKind2githubᚗcomᚋchannelgraph�
 	return res
 }
 
-func (ec *executionContext) unmarshalNAuditExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportState(ctx context.Context, v any) (audit.ExportState, error) {
+func (ec *executionContext) unmarshalNAuditExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐState(ctx context.Context, v any) (export.State, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := audit.ExportState(tmp)
+	res := export.State(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNAuditExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExportState(ctx context.Context, sel ast.SelectionSet, v audit.ExportState) graphql.Marshaler {
+func (ec *executionContext) marshalNAuditExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐState(ctx context.Context, sel ast.SelectionSet, v export.State) graphql.Marshaler {
 	_ = sel
 	res := graphql.MarshalString(string(v))
 	if res == graphql.Null {
@@ -2144,7 +2145,7 @@ func (ec *executionContext) unmarshalOAuditEventFilter2ᚖgithubᚗcomᚋchannel
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOAuditExport2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExport(ctx context.Context, sel ast.SelectionSet, v *audit.Export) graphql.Marshaler {
+func (ec *executionContext) marshalOAuditExport2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐFile(ctx context.Context, sel ast.SelectionSet, v *export.File) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
-	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/directory"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
@@ -1552,8 +1552,8 @@ func (ec *executionContext) _ExportProfileUpdateReportPayload_auditExport(ctx co
 			return obj.AuditExport, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *audit.Export) graphql.Marshaler {
-			return ec.marshalOAuditExport2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐExport(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *export.File) graphql.Marshaler {
+			return ec.marshalOAuditExport2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐFile(ctx, selections, v)
 		},
 		true,
 		false,

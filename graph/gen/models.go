@@ -3,6 +3,11 @@
 package gen
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+
 	"github.com/99designs/gqlgen/graphql"
 
 	"github.com/channelgraph/channelgraph/graph/model"
@@ -11,17 +16,39 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
+	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 	"github.com/channelgraph/channelgraph/internal/support"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
+
+// What giving a line up gave.
+type AbandonOrderLinePayload struct {
+	// The line; null exactly when there are errors.
+	OrderLine *order.Line `json:"orderLine"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AbandonOrderLineError `json:"userErrors"`
+}
+
+// What accepting gave.
+type AcceptCustomerInvitationPayload struct {
+	// The viewer's company as a customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AcceptCustomerInvitationError `json:"userErrors"`
+}
 
 // What writing a note gave.
 type AddEnrollmentNotePayload struct {
@@ -39,6 +66,14 @@ type AddHolidayPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.AddHolidayError `json:"userErrors"`
+}
+
+// What came of it.
+type AddLicencesPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AddLicencesError `json:"userErrors"`
 }
 
 // What addSupportNote did.
@@ -161,6 +196,22 @@ type AssignTerminationPayload struct {
 	UserErrors []*model.AssignTerminationError `json:"userErrors"`
 }
 
+// What came of it.
+type AssociateResellerPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AssociateResellerError `json:"userErrors"`
+}
+
+// What attesting gave.
+type AttestCustomerAgreementPayload struct {
+	// The customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.AttestCustomerAgreementError `json:"userErrors"`
+}
+
 // What authorizing a provider gave.
 type AuthorizeProviderPayload struct {
 	// The partnership; null exactly when there are errors.
@@ -189,6 +240,22 @@ type CancelOperationPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.CancelOperationError `json:"userErrors"`
+}
+
+// What dropping a draft gave.
+type CancelOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CancelOrderError `json:"userErrors"`
+}
+
+// What came of it.
+type CancelProductSubscriptionPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.CancelProductSubscriptionError `json:"userErrors"`
 }
 
 // What closing a partner gave.
@@ -239,6 +306,16 @@ type CreateWebhookEndpointPayload struct {
 	UserErrors []*model.CreateWebhookEndpointError `json:"userErrors"`
 }
 
+// Why something may not be done with a customer, and what would help.
+type CustomerRefusal struct {
+	// The stable code.
+	Code string `json:"code"`
+	// The reason, in the viewer's language.
+	Message string `json:"message"`
+	// What would make it possible, in the viewer's language; null where nothing would.
+	NextStep *string `json:"nextStep"`
+}
+
 // What deciding a check gave.
 type DecideEnrollmentCheckPayload struct {
 	// The enrollment; null exactly when there are errors.
@@ -253,6 +330,14 @@ type DeclareAffiliatesPayload struct {
 	Partner *partner.Partner `json:"partner"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.DeclareAffiliatesError `json:"userErrors"`
+}
+
+// What declining gave.
+type DeclineCustomerInvitationPayload struct {
+	// The declined invitation; null exactly when there are errors.
+	Invitation *invitation.Invitation `json:"invitation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.DeclineCustomerInvitationError `json:"userErrors"`
 }
 
 // What declining gave.
@@ -277,6 +362,14 @@ type DeleteWebhookEndpointPayload struct {
 	UserErrors []*model.DeleteWebhookEndpointError `json:"userErrors"`
 }
 
+// What came of it.
+type DesignateSupportContactPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.DesignateSupportContactError `json:"userErrors"`
+}
+
 // Whom to disable.
 type DisableUserInput struct {
 	// The id of the user.
@@ -289,6 +382,14 @@ type DisableUserPayload struct {
 	User *account.User `json:"user"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.DisableUserError `json:"userErrors"`
+}
+
+// Whether a domain is free for a new tenant.
+type DomainAvailability struct {
+	// The whole domain.
+	Domain string `json:"domain"`
+	// Whether it is free. Nothing is said of who has it otherwise.
+	IsAvailable bool `json:"isAvailable"`
 }
 
 // Whom to enable.
@@ -370,11 +471,21 @@ type ExportAuditEventsInput struct {
 // What asking for an export gave.
 type ExportAuditEventsPayload struct {
 	// The export; null exactly when there are errors.
-	AuditExport *audit.Export `json:"auditExport"`
+	AuditExport *export.File `json:"auditExport"`
 	// The work under way.
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ExportAuditEventsError `json:"userErrors"`
+}
+
+// What asking for an export gave.
+type ExportCustomersPayload struct {
+	// The export; null exactly when there are errors.
+	CustomerExport *customer.Export `json:"customerExport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ExportCustomersError `json:"userErrors"`
 }
 
 // Which months to export.
@@ -388,11 +499,19 @@ type ExportProfileUpdateReportInput struct {
 // What asking for the file gave.
 type ExportProfileUpdateReportPayload struct {
 	// The export; null exactly when there are errors.
-	AuditExport *audit.Export `json:"auditExport"`
+	AuditExport *export.File `json:"auditExport"`
 	// The work under way.
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ExportProfileUpdateReportError `json:"userErrors"`
+}
+
+// An ordering of grants; equal values are sorted by id.
+type GrantOrder struct {
+	// What to sort by.
+	Field GrantOrderField `json:"field"`
+	// The direction.
+	Direction page.Direction `json:"direction"`
 }
 
 // What asking for an import gave.
@@ -406,6 +525,16 @@ type ImportBusinessRegisterPayload struct {
 }
 
 // What asking for an import gave.
+type ImportCatalogPayload struct {
+	// The import; null exactly when there are errors.
+	CatalogImport *catalog.Import `json:"catalogImport"`
+	// The work under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ImportCatalogError `json:"userErrors"`
+}
+
+// What asking for an import gave.
 type ImportMembershipRegisterPayload struct {
 	// The import; null exactly when there are errors.
 	RegisterImport *register.Import `json:"registerImport"`
@@ -413,6 +542,16 @@ type ImportMembershipRegisterPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.ImportMembershipRegisterError `json:"userErrors"`
+}
+
+// What inviting a customer gave.
+type InviteCustomerPayload struct {
+	// The invitation; null exactly when there are errors.
+	Invitation *invitation.Invitation `json:"invitation"`
+	// The mail under way.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.InviteCustomerError `json:"userErrors"`
 }
 
 // What inviting a user gave.
@@ -558,6 +697,22 @@ type PublishAgreementPayload struct {
 	UserErrors []*model.PublishAgreementError `json:"userErrors"`
 }
 
+// What came of it.
+type ReactivateProductSubscriptionPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReactivateProductSubscriptionError `json:"userErrors"`
+}
+
+// What came of it.
+type ReduceLicencesPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReduceLicencesError `json:"userErrors"`
+}
+
 // What refusing a request gave.
 type RefuseTerminationPayload struct {
 	// The refused request; null exactly when there are errors.
@@ -576,6 +731,14 @@ type RegisterPartnerPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RegisterPartnerError `json:"userErrors"`
+}
+
+// What reinstating a customer gave.
+type ReinstateCustomerPayload struct {
+	// The customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReinstateCustomerError `json:"userErrors"`
 }
 
 // What reinstating a partner gave.
@@ -602,6 +765,14 @@ type RejectProfileUpdatePayload struct {
 	UserErrors []*model.RejectProfileUpdateError `json:"userErrors"`
 }
 
+// What ending a relationship gave.
+type RemoveCustomerPayload struct {
+	// The id of the ended relationship, which is hidden now; null exactly when there are errors.
+	RemovedRelationshipID *ident.ID `json:"removedRelationshipId"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RemoveCustomerError `json:"userErrors"`
+}
+
 // What removing a holiday gave.
 type RemoveHolidayPayload struct {
 	// The calendar without it; null exactly when there are errors.
@@ -610,6 +781,22 @@ type RemoveHolidayPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.RemoveHolidayError `json:"userErrors"`
+}
+
+// What came of it.
+type RenameProductSubscriptionPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RenameProductSubscriptionError `json:"userErrors"`
+}
+
+// What renewing grants gave.
+type RenewGrantsPayload struct {
+	// One line a grant, in the order given, at most 100; null exactly when there are errors.
+	Lines []*customer.RenewLine `json:"lines"`
+	// Why nothing was done at all; empty where the lines tell.
+	UserErrors []*model.RenewGrantsError `json:"userErrors"`
 }
 
 // What reopenSupportRequest did.
@@ -776,6 +963,24 @@ type RetryOperationPayload struct {
 	UserErrors []*model.RetryOperationError `json:"userErrors"`
 }
 
+// What trying a line again gave.
+type RetryOrderLinePayload struct {
+	// The line; null exactly when there are errors.
+	OrderLine *order.Line `json:"orderLine"`
+	// The new attempt.
+	Operation *outbox.Job `json:"operation"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.RetryOrderLineError `json:"userErrors"`
+}
+
+// What reviewing a draft gave.
+type ReviewOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.ReviewOrderError `json:"userErrors"`
+}
+
 // What taking an invitation back gave.
 type RevokeInvitationPayload struct {
 	// The revoked invitation; null exactly when there are errors.
@@ -840,6 +1045,14 @@ type SaveEnrollmentPayload struct {
 	UserErrors []*model.SaveEnrollmentError `json:"userErrors"`
 }
 
+// What changing a draft gave.
+type SaveOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SaveOrderError `json:"userErrors"`
+}
+
 // What selecting a programme ID gave.
 type SelectProgrammeIDPayload struct {
 	// The enrollment; null exactly when there are errors.
@@ -888,6 +1101,14 @@ type SetPartnershipLinkPausedPayload struct {
 	UserErrors []*model.SetPartnershipLinkPausedError `json:"userErrors"`
 }
 
+// What came of it.
+type SetProductSubscriptionRenewalPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SetProductSubscriptionRenewalError `json:"userErrors"`
+}
+
 // What setting roles gave.
 type SetUserRolesPayload struct {
 	// The user with the new roles; null exactly when there are errors.
@@ -914,6 +1135,14 @@ type StartEnrollmentPayload struct {
 	UserErrors []*model.StartEnrollmentError `json:"userErrors"`
 }
 
+// What beginning a draft gave.
+type StartOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.StartOrderError `json:"userErrors"`
+}
+
 // What submitting gave.
 type SubmitEnrollmentPayload struct {
 	// The enrollment; null exactly when there are errors.
@@ -922,6 +1151,20 @@ type SubmitEnrollmentPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done, all reasons at once; empty on success.
 	UserErrors []*model.SubmitEnrollmentError `json:"userErrors"`
+}
+
+// What submitting an order gave.
+type SubmitOrderPayload struct {
+	// The order; null exactly when there are errors.
+	Order *order.Order `json:"order"`
+	// The user name of the customer's first administrator; null where no customer was added.
+	AdminEmail *string `json:"adminEmail"`
+	// The temporary password. It is shown this once, works for 7 days, and only to choose another; null without one, and where it was shown before.
+	TemporaryPassword *string `json:"temporaryPassword"`
+	// Whether an earlier answer to the same `idempotencyKey` has shown the temporary password; null where nothing was submitted.
+	IsAlreadyShown *bool `json:"isAlreadyShown"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SubmitOrderError `json:"userErrors"`
 }
 
 // What filing a request gave.
@@ -952,12 +1195,28 @@ type SupportProfileInput struct {
 	Website graphql.Omittable[*string] `json:"website"`
 }
 
+// What suspending a customer gave.
+type SuspendCustomerPayload struct {
+	// The customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SuspendCustomerError `json:"userErrors"`
+}
+
 // What suspending a partner gave.
 type SuspendPartnerPayload struct {
 	// The partner; null exactly when there are errors.
 	Partner *partner.Partner `json:"partner"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.SuspendPartnerError `json:"userErrors"`
+}
+
+// What came of it.
+type SuspendProductSubscriptionPayload struct {
+	// The subscription; null exactly when there are errors.
+	ProductSubscription *subscription.Subscription `json:"productSubscription"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.SuspendProductSubscriptionError `json:"userErrors"`
 }
 
 // What letting an enrollment go on gave.
@@ -968,6 +1227,14 @@ type UnfreezeEnrollmentPayload struct {
 	Operation *outbox.Job `json:"operation"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.UnfreezeEnrollmentError `json:"userErrors"`
+}
+
+// What changing a customer gave.
+type UpdateCustomerPayload struct {
+	// The customer; null exactly when there are errors.
+	Customer *customer.Customer `json:"customer"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.UpdateCustomerError `json:"userErrors"`
 }
 
 // What changing the profile gave.
@@ -1010,6 +1277,14 @@ type WithdrawEnrollmentPayload struct {
 	UserErrors []*model.WithdrawEnrollmentError `json:"userErrors"`
 }
 
+// What withdrawing a grant gave.
+type WithdrawGrantPayload struct {
+	// The grant; null exactly when there are errors.
+	Grant *customer.Grant `json:"grant"`
+	// Why nothing was done; empty on success.
+	UserErrors []*model.WithdrawGrantError `json:"userErrors"`
+}
+
 // What taking a request back gave.
 type WithdrawProfileUpdatePayload struct {
 	// The request; null exactly when there are errors.
@@ -1024,4 +1299,59 @@ type WithdrawTerminationPayload struct {
 	Termination *partnership.Termination `json:"termination"`
 	// Why nothing was done; empty on success.
 	UserErrors []*model.WithdrawTerminationError `json:"userErrors"`
+}
+
+// What a list of grants is sorted by.
+type GrantOrderField string
+
+const (
+	// By when they end.
+	GrantOrderFieldEndsAt GrantOrderField = "ENDS_AT"
+)
+
+var AllGrantOrderField = []GrantOrderField{
+	GrantOrderFieldEndsAt,
+}
+
+func (e GrantOrderField) IsValid() bool {
+	switch e {
+	case GrantOrderFieldEndsAt:
+		return true
+	}
+	return false
+}
+
+func (e GrantOrderField) String() string {
+	return string(e)
+}
+
+func (e *GrantOrderField) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = GrantOrderField(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid GrantOrderField", str)
+	}
+	return nil
+}
+
+func (e GrantOrderField) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *GrantOrderField) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e GrantOrderField) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }

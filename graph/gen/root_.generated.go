@@ -28,6 +28,16 @@ type ResolverRoot interface {
 	AuditExport() AuditExportResolver
 	Calendar() CalendarResolver
 	CalendarMove() CalendarMoveResolver
+	CatalogImport() CatalogImportResolver
+	CatalogImportProblem() CatalogImportProblemResolver
+	ChannelBranch() ChannelBranchResolver
+	ChannelTree() ChannelTreeResolver
+	Customer() CustomerResolver
+	CustomerAgreement() CustomerAgreementResolver
+	CustomerExport() CustomerExportResolver
+	CustomerInvitationOffer() CustomerInvitationOfferResolver
+	CustomerInvitationProposal() CustomerInvitationProposalResolver
+	CustomerRelationship() CustomerRelationshipResolver
 	DeskItem() DeskItemResolver
 	DeskKindTally() DeskKindTallyResolver
 	DirectoryCard() DirectoryCardResolver
@@ -39,6 +49,8 @@ type ResolverRoot interface {
 	EnrollmentEntry() EnrollmentEntryResolver
 	EnrollmentMail() EnrollmentMailResolver
 	EnrollmentQuestion() EnrollmentQuestionResolver
+	Grant() GrantResolver
+	GrantRenewalLine() GrantRenewalLineResolver
 	Holiday() HolidayResolver
 	Invitation() InvitationResolver
 	InvitationMail() InvitationMailResolver
@@ -47,7 +59,10 @@ type ResolverRoot interface {
 	Membership() MembershipResolver
 	MembershipChoice() MembershipChoiceResolver
 	Mutation() MutationResolver
+	Offer() OfferResolver
 	Operation() OperationResolver
+	Order() OrderResolver
+	OrderLine() OrderLineResolver
 	Organization() OrganizationResolver
 	Partner() PartnerResolver
 	PartnerProfile() PartnerProfileResolver
@@ -58,6 +73,8 @@ type ResolverRoot interface {
 	PartnershipRequestDraft() PartnershipRequestDraftResolver
 	PartnershipRequestLine() PartnershipRequestLineResolver
 	PersonalToken() PersonalTokenResolver
+	ProductSubscription() ProductSubscriptionResolver
+	ProductSubscriptionEvent() ProductSubscriptionEventResolver
 	ProfileUpdate() ProfileUpdateResolver
 	ProfileUpdateEntry() ProfileUpdateEntryResolver
 	ProfileUpdateMonth() ProfileUpdateMonthResolver
@@ -65,6 +82,7 @@ type ResolverRoot interface {
 	Query() QueryResolver
 	RegisterImport() RegisterImportResolver
 	RegisterImportProblem() RegisterImportProblemResolver
+	ScenarioAnswer() ScenarioAnswerResolver
 	Session() SessionResolver
 	Subscription() SubscriptionResolver
 	SupportEntry() SupportEntryResolver
@@ -102,8 +120,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAbandonOrderLineInput,
+		ec.unmarshalInputAcceptCustomerInvitationInput,
 		ec.unmarshalInputAddEnrollmentNoteInput,
 		ec.unmarshalInputAddHolidayInput,
+		ec.unmarshalInputAddLicencesInput,
 		ec.unmarshalInputAddSupportNoteInput,
 		ec.unmarshalInputAgreementFilter,
 		ec.unmarshalInputAgreementSignatureFilter,
@@ -119,19 +140,34 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputAssignProfileUpdateInput,
 		ec.unmarshalInputAssignSupportRequestInput,
 		ec.unmarshalInputAssignTerminationInput,
+		ec.unmarshalInputAssociateResellerInput,
+		ec.unmarshalInputAttestCustomerAgreementInput,
 		ec.unmarshalInputAuditEventFilter,
 		ec.unmarshalInputAuthorizeProviderInput,
 		ec.unmarshalInputBeginEnrollmentInput,
 		ec.unmarshalInputCancelOperationInput,
+		ec.unmarshalInputCancelOrderInput,
+		ec.unmarshalInputCancelProductSubscriptionInput,
+		ec.unmarshalInputCatalogImportFilter,
+		ec.unmarshalInputCatalogImportProblemFilter,
+		ec.unmarshalInputChannelCustomerFilter,
+		ec.unmarshalInputChannelPartnerFilter,
 		ec.unmarshalInputClosePartnerInput,
 		ec.unmarshalInputCloseSupportRequestInput,
 		ec.unmarshalInputCompleteTerminationInput,
 		ec.unmarshalInputCreatePersonalTokenInput,
 		ec.unmarshalInputCreateWebhookEndpointInput,
+		ec.unmarshalInputCustomerAddressInput,
+		ec.unmarshalInputCustomerAgreementInput,
+		ec.unmarshalInputCustomerDelegationInput,
+		ec.unmarshalInputCustomerFilter,
+		ec.unmarshalInputCustomerOrder,
 		ec.unmarshalInputDecideEnrollmentCheckInput,
 		ec.unmarshalInputDeclareAffiliatesInput,
+		ec.unmarshalInputDeclineCustomerInvitationInput,
 		ec.unmarshalInputDeclineInvitationInput,
 		ec.unmarshalInputDeleteWebhookEndpointInput,
+		ec.unmarshalInputDesignateSupportContactInput,
 		ec.unmarshalInputDeskFilter,
 		ec.unmarshalInputDeskOrder,
 		ec.unmarshalInputDirectoryFilter,
@@ -143,12 +179,17 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputEnrollmentFilter,
 		ec.unmarshalInputEnrollmentOrder,
 		ec.unmarshalInputExportAuditEventsInput,
+		ec.unmarshalInputExportCustomersInput,
 		ec.unmarshalInputExportProfileUpdateReportInput,
+		ec.unmarshalInputGrantFilter,
+		ec.unmarshalInputGrantOrder,
 		ec.unmarshalInputHolidayFilter,
 		ec.unmarshalInputImportBusinessRegisterInput,
+		ec.unmarshalInputImportCatalogInput,
 		ec.unmarshalInputImportMembershipRegisterInput,
 		ec.unmarshalInputInvitationFilter,
 		ec.unmarshalInputInvitationOrder,
+		ec.unmarshalInputInviteCustomerInput,
 		ec.unmarshalInputInviteUserInput,
 		ec.unmarshalInputKeepInvitationWaitingInput,
 		ec.unmarshalInputLegalProfileInput,
@@ -156,8 +197,16 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputMailMessageFilter,
 		ec.unmarshalInputMembershipFilter,
 		ec.unmarshalInputMembershipOrder,
+		ec.unmarshalInputOfferFilter,
+		ec.unmarshalInputOfferOrder,
+		ec.unmarshalInputOfferRevisionFilter,
 		ec.unmarshalInputOpenSupportRequestInput,
 		ec.unmarshalInputOperationFilter,
+		ec.unmarshalInputOrderAdminInput,
+		ec.unmarshalInputOrderCustomerDetailsInput,
+		ec.unmarshalInputOrderFilter,
+		ec.unmarshalInputOrderLineInput,
+		ec.unmarshalInputOrderNewcomerInput,
 		ec.unmarshalInputPartnerFilter,
 		ec.unmarshalInputPartnerOrder,
 		ec.unmarshalInputPartnershipFilter,
@@ -166,6 +215,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPersonalTokenFilter,
 		ec.unmarshalInputPostalAddressInput,
 		ec.unmarshalInputPrimaryContactInput,
+		ec.unmarshalInputProductSubscriptionEventFilter,
+		ec.unmarshalInputProductSubscriptionFilter,
+		ec.unmarshalInputProductSubscriptionOrder,
 		ec.unmarshalInputProfileUpdateFilter,
 		ec.unmarshalInputProfileUpdateLocationInput,
 		ec.unmarshalInputProfileUpdateOrder,
@@ -173,15 +225,21 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPromoteEnrollmentInput,
 		ec.unmarshalInputProveMembershipInput,
 		ec.unmarshalInputPublishAgreementInput,
+		ec.unmarshalInputReactivateProductSubscriptionInput,
+		ec.unmarshalInputReduceLicencesInput,
 		ec.unmarshalInputRefuseTerminationInput,
 		ec.unmarshalInputRegisterImportFilter,
 		ec.unmarshalInputRegisterImportProblemFilter,
 		ec.unmarshalInputRegisterPartnerAdminInput,
 		ec.unmarshalInputRegisterPartnerInput,
+		ec.unmarshalInputReinstateCustomerInput,
 		ec.unmarshalInputReinstatePartnerInput,
 		ec.unmarshalInputRejectEnrollmentInput,
 		ec.unmarshalInputRejectProfileUpdateInput,
+		ec.unmarshalInputRemoveCustomerInput,
 		ec.unmarshalInputRemoveHolidayInput,
+		ec.unmarshalInputRenameProductSubscriptionInput,
+		ec.unmarshalInputRenewGrantsInput,
 		ec.unmarshalInputReopenSupportRequestInput,
 		ec.unmarshalInputReplayFailedWebhookDeliveriesInput,
 		ec.unmarshalInputReplayWebhookDeliveryInput,
@@ -196,28 +254,39 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputResendVerificationInput,
 		ec.unmarshalInputResumeWebhookEndpointInput,
 		ec.unmarshalInputRetryOperationInput,
+		ec.unmarshalInputRetryOrderLineInput,
+		ec.unmarshalInputReviewOrderInput,
 		ec.unmarshalInputRevokeInvitationInput,
 		ec.unmarshalInputRevokePersonalTokenInput,
 		ec.unmarshalInputRotatePartnershipLinkInput,
 		ec.unmarshalInputRotateWebhookSecretInput,
 		ec.unmarshalInputSaveEnrollmentInput,
+		ec.unmarshalInputSaveOrderInput,
+		ec.unmarshalInputScenarioBuyerInput,
+		ec.unmarshalInputScenarioInput,
 		ec.unmarshalInputSelectProgrammeIdInput,
 		ec.unmarshalInputSendTestWebhookInput,
 		ec.unmarshalInputSetCalendarInput,
 		ec.unmarshalInputSetDirectoryListingInput,
 		ec.unmarshalInputSetPartnershipLinkPausedInput,
+		ec.unmarshalInputSetProductSubscriptionRenewalInput,
 		ec.unmarshalInputSetUserRolesInput,
 		ec.unmarshalInputSignAgreementInput,
 		ec.unmarshalInputStartEnrollmentInput,
+		ec.unmarshalInputStartOrderInput,
 		ec.unmarshalInputSubmitEnrollmentInput,
+		ec.unmarshalInputSubmitOrderInput,
 		ec.unmarshalInputSubmitProfileUpdateInput,
 		ec.unmarshalInputSupportDetailsInput,
 		ec.unmarshalInputSupportProfileInput,
 		ec.unmarshalInputSupportRequestFilter,
 		ec.unmarshalInputSupportRequestOrder,
+		ec.unmarshalInputSuspendCustomerInput,
 		ec.unmarshalInputSuspendPartnerInput,
+		ec.unmarshalInputSuspendProductSubscriptionInput,
 		ec.unmarshalInputTerminationFilter,
 		ec.unmarshalInputUnfreezeEnrollmentInput,
+		ec.unmarshalInputUpdateCustomerInput,
 		ec.unmarshalInputUpdateProfileInput,
 		ec.unmarshalInputUpdateSupportProfileInput,
 		ec.unmarshalInputUpdateWebhookEndpointInput,
@@ -227,6 +296,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputWebhookEndpointFilter,
 		ec.unmarshalInputWithdrawAdminAccessInput,
 		ec.unmarshalInputWithdrawEnrollmentInput,
+		ec.unmarshalInputWithdrawGrantInput,
 		ec.unmarshalInputWithdrawProfileUpdateInput,
 		ec.unmarshalInputWithdrawTerminationInput,
 	)
@@ -530,6 +600,46 @@ enum Capability {
   SUPPORT_WORK
   "Read the operator's desk."
   DESK_READ
+  "Read the own customers; for a customer, the own record and its partners."
+  CUSTOMER_READ
+  "Add customers."
+  CUSTOMER_ADD
+  "Invite existing customers."
+  CUSTOMER_INVITE
+  "Change a customer's record."
+  CUSTOMER_EDIT
+  "Remove the relationship with a customer."
+  CUSTOMER_REMOVE
+  "Suspend and reinstate customers."
+  CUSTOMER_SUSPEND
+  "Answer the invitations of partners for the own organization, and accept the customer agreement."
+  CUSTOMER_ACCEPT
+  "Attest that a customer accepted the customer agreement."
+  CUSTOMER_AGREEMENT_ATTEST
+  "Read grants of delegated administration."
+  GRANT_READ
+  "Withdraw grants of delegated administration."
+  GRANT_WITHDRAW
+  "Renew grants of delegated administration."
+  GRANT_RENEW
+  "Read the catalogue."
+  CATALOG_READ
+  "Import the catalogue and retire offers."
+  CATALOG_MANAGE
+  "Read orders."
+  ORDER_READ
+  "Make, submit and cancel orders."
+  ORDER_SUBMIT
+  "Read subscriptions."
+  SUBSCRIPTION_READ
+  "Change, suspend, reactivate and cancel subscriptions."
+  SUBSCRIPTION_MANAGE
+  "Associate a reseller with a subscription."
+  SUBSCRIPTION_ASSOCIATE
+  "Designate the support contact of a subscription."
+  SUBSCRIPTION_DESIGNATE
+  "Read the channel's tree with its counts."
+  TREE_READ
 }
 
 "The signed-in person. Everything here is read afresh for every request, so a revocation takes effect at the next one."
@@ -1975,6 +2085,1883 @@ type RemoveHolidayError implements UserError {
 enum RemoveHolidayErrorCode {
   "The target is absent."
   NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/catalog.graphqls", Input: `extend type Query {
+  "The offers of the catalogue, by their names: those that are sold, unless asked for retired ones."
+  offers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: OfferFilter
+    "The ordering; by name without it. Cursors hold for one ordering only."
+    orderBy: OfferOrder
+  ): OfferConnection! @access(permission: CATALOG_READ)
+
+  "What was brought into the catalogue, newest first. For the operator."
+  catalogImports(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: CatalogImportFilter
+  ): CatalogImportConnection! @access(permission: CATALOG_MANAGE)
+}
+
+extend type Mutation {
+  """
+  Brings an uploaded file into the catalogue, as a whole or not at all; the operation does it. At most 100,000
+  lines or offers, in UTF-8.
+
+  CSV has one line a price, with the columns by their names in the first line: ` + "`" + `sku` + "`" + `, ` + "`" + `region` + "`" + `, ` + "`" + `currency` + "`" + `, ` + "`" + `term` + "`" + `
+  (` + "`" + `P1M` + "`" + `, ` + "`" + `P1Y` + "`" + `, ` + "`" + `P3Y` + "`" + `), ` + "`" + `billing_cycle` + "`" + ` (` + "`" + `MONTHLY` + "`" + `, ` + "`" + `ANNUAL` + "`" + `, ` + "`" + `TRIENNIAL` + "`" + `), ` + "`" + `price` + "`" + ` (a decimal such as 12.30, for
+  one licence and cycle), and in the first line of an offer ` + "`" + `name` + "`" + `, ` + "`" + `publisher_kind` + "`" + ` (` + "`" + `FIRST_PARTY` + "`" + `,
+  ` + "`" + `THIRD_PARTY` + "`" + `), ` + "`" + `publisher` + "`" + `, ` + "`" + `product_line` + "`" + `, ` + "`" + `category` + "`" + `, and where wanted ` + "`" + `min_quantity` + "`" + `, ` + "`" + `max_quantity` + "`" + `,
+  ` + "`" + `countries` + "`" + ` and ` + "`" + `prerequisites` + "`" + ` (country codes or SKUs with spaces between), ` + "`" + `trial` + "`" + `, ` + "`" + `azure_type` + "`" + `,
+  ` + "`" + `incentive_eligible` + "`" + `. JSON is ` + "`" + `{"offers": [{…, "prices": [{…}]}]}` + "`" + ` with fields of the same names.
+  """
+  importCatalog(
+    "Which file, and how."
+    input: ImportCatalogInput!
+  ): ImportCatalogPayload! @access(permission: CATALOG_MANAGE)
+}
+
+"An amount in a currency."
+type Money {
+  "The exact amount as a decimal with as many places as the currency has, such as ` + "`" + `12.30` + "`" + ` or, in yen, ` + "`" + `1230` + "`" + `."
+  amount: String!
+  "The ISO 4217 code of the currency."
+  currency: String!
+}
+
+"Whether the operator publishes an offer itself."
+enum OfferPublisherKind {
+  "The operator's own."
+  FIRST_PARTY
+  "Another publisher's."
+  THIRD_PARTY
+}
+
+"How long a subscription is committed to."
+enum OfferTerm {
+  "One month."
+  P1M
+  "One year."
+  P1Y
+  "Three years."
+  P3Y
+}
+
+"How often a subscription is billed."
+enum BillingCycle {
+  "Every month."
+  MONTHLY
+  "Every year."
+  ANNUAL
+  "Every three years."
+  TRIENNIAL
+}
+
+"Something that is sold, as it is now. What was bought keeps the name and the price that it was bought with."
+type Offer implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "What the operator calls it; it never changes."
+  sku: String!
+  "What it is called."
+  name: String!
+  "Whether the operator publishes it itself."
+  publisherKind: OfferPublisherKind!
+  "Who publishes it."
+  publisher: String!
+  "The line of products that it belongs to."
+  productLine: String!
+  "What it is for."
+  category: String!
+  "The least licences of a subscription."
+  minQuantity: Int!
+  "The most licences of a subscription."
+  maxQuantity: Int!
+  "The two letter codes of the countries in which it is sold; empty for everywhere where there is a price."
+  countries: [String!]!
+  "The SKUs of which a customer needs one before it can buy this add-on; empty for what stands by itself."
+  prerequisites: [String!]!
+  "Whether it needs another offer beside it."
+  isAddOn: Boolean!
+  "Whether it can only be tried: it ends with its term and is never renewed."
+  isTrial: Boolean!
+  "Whether it is of the Azure type, for which partners may be granted the ownership of a customer's resources."
+  isAzureType: Boolean!
+  "Whether a reseller can be credited for it."
+  isIncentiveEligible: Boolean!
+  "What one licence costs for a billing cycle: in a country, at most 6, or without one wherever it is sold. Empty where it is not sold."
+  prices(
+    "The two letter code of a country."
+    country: String
+  ): [OfferPrice!]!
+  "Grows with every import that changed it."
+  version: Int!
+  "When its sale ended; null while it is sold."
+  retiredAt: Time
+  "The states that it had, the newest first."
+  revisions(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: OfferRevisionFilter
+  ): OfferRevisionConnection!
+  "When it was first imported."
+  createdAt: Time!
+  "When an import last changed it."
+  updatedAt: Time!
+}
+
+"What one licence of an offer costs where a currency of a region is used."
+type OfferPrice {
+  "The code of the region."
+  regionCode: String!
+  "For which term."
+  term: OfferTerm!
+  "For which billing cycle."
+  billingCycle: BillingCycle!
+  "What one licence costs for one cycle."
+  unitPrice: Money!
+}
+
+"One row of a list of offers with its place."
+type OfferEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Offer!
+}
+
+"One page of a list of offers."
+type OfferConnection {
+  "The page's rows with their places."
+  edges: [OfferEdge!]!
+  "The page's rows without their places."
+  nodes: [Offer!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of offers; conditions given together must all hold."
+input OfferFilter {
+  "Only where the name or the SKU begins so."
+  search: String
+  "Only the operator's own, or only others'."
+  publisherKind: OfferPublisherKind
+  "Only of this publisher."
+  publisher: String
+  "Only of this line of products."
+  productLine: String
+  "Only for this."
+  category: String
+  "Only what is sold in this country, by its two letter code."
+  country: String
+  "Only add-ons, or only what stands by itself."
+  isAddOn: Boolean
+  "Only trials, or only what is no trial."
+  isTrial: Boolean
+  "Only of the Azure type, or only the others."
+  isAzureType: Boolean
+  "Only what a reseller can be credited for, or only the others."
+  isIncentiveEligible: Boolean
+  "Only what is not sold any more, instead of what is."
+  isRetired: Boolean
+}
+
+"What a list of offers is sorted by."
+enum OfferOrderField {
+  "By name."
+  NAME
+  "By SKU."
+  SKU
+  "By when an import last changed it."
+  UPDATED_AT
+}
+
+"An ordering of offers; equal values are sorted by id."
+input OfferOrder {
+  "What to sort by."
+  field: OfferOrderField! = NAME
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"What an import did to an offer."
+enum OfferChange {
+  "It was new."
+  ADDED
+  "It changed."
+  CHANGED
+  "Its sale ended."
+  RETIRED
+  "It is sold again."
+  RESTORED
+}
+
+"A state that an offer had, until the next one."
+type OfferRevision {
+  "The offer's version with it."
+  version: Int!
+  "What the import did."
+  change: OfferChange!
+  "The state whole, as an import in JSON names it."
+  content: String!
+  "When."
+  createdAt: Time!
+}
+
+"Narrows a list of an offer's states."
+input OfferRevisionFilter {
+  "Only those that came about so, at most 4."
+  change: [OfferChange!]
+}
+
+"One row of a list of an offer's states with its place."
+type OfferRevisionEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: OfferRevision!
+}
+
+"One page of a list of an offer's states."
+type OfferRevisionConnection {
+  "The page's rows with their places."
+  edges: [OfferRevisionEdge!]!
+  "The page's rows without their places."
+  nodes: [OfferRevision!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"The form of an imported file."
+enum CatalogFormat {
+  "Comma or semicolon separated values, one price a line."
+  CSV
+  "An object with a list of offers."
+  JSON
+}
+
+"What becomes of the offers that a file does not name."
+enum CatalogImportMode {
+  "They stay as they are."
+  MERGE
+  "Their sale ends."
+  REPLACE
+}
+
+"The state of an import into the catalogue."
+enum CatalogImportState {
+  "Waits to be done."
+  QUEUED
+  "Is being done."
+  RUNNING
+  "The file was checked and nothing is wrong with it; nothing was changed, as asked for."
+  CHECKED
+  "The catalogue was changed."
+  APPLIED
+  "Something is wrong with the file; nothing was changed."
+  REFUSED
+  "Could not be done; its operation may be retried unless the file is gone."
+  FAILED
+  "Was called off."
+  CANCELLED
+}
+
+"One file brought into the catalogue, or only checked. The file is removed when the import is over."
+type CatalogImport implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The form of the file."
+  format: CatalogFormat!
+  "What becomes of the offers that the file does not name."
+  mode: CatalogImportMode!
+  "Whether the file was only checked."
+  isDryRun: Boolean!
+  "What the file was called."
+  fileName: String!
+  "Where it stands."
+  state: CatalogImportState!
+  "The stable code of why it could not be done; null where it could."
+  failureCode: String
+  "How many offers the file has; null until it was read."
+  offerCount: Int
+  "How many offers were added, or would be."
+  addedCount: Int!
+  "How many offers changed, or would."
+  changedCount: Int!
+  "How many offers stayed as they were, or would."
+  unchangedCount: Int!
+  "How many offers are not sold any more, or would not be."
+  retiredCount: Int!
+  "How many things are wrong with the file."
+  problemCount: Int!
+  "What is wrong with the file, in its order: the first 1,000 things."
+  problems(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: CatalogImportProblemFilter
+  ): CatalogImportProblemConnection!
+  "The newest work of doing it; null where hidden."
+  operation: Operation
+  "The person who asked for it; null where hidden."
+  requestedBy: User
+  "When it was asked for."
+  createdAt: Time!
+  "When it was over; null before that."
+  finishedAt: Time
+}
+
+"Narrows a list of imports into the catalogue."
+input CatalogImportFilter {
+  "Only those that only checked a file, or only the others."
+  isDryRun: Boolean
+}
+
+"One row of a list of imports into the catalogue with its place."
+type CatalogImportEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: CatalogImport!
+}
+
+"One page of a list of imports into the catalogue."
+type CatalogImportConnection {
+  "The page's rows with their places."
+  edges: [CatalogImportEdge!]!
+  "The page's rows without their places."
+  nodes: [CatalogImport!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"One thing that is wrong with an imported file. It never tells a value."
+type CatalogImportProblem {
+  "The line of a CSV file, or the offer of a JSON file, counted from 1; null where it is the whole file."
+  line: Int
+  "The name of the column, or the way inside the offer such as ` + "`" + `prices.2.price` + "`" + `; null where it is the whole line."
+  column: String
+  "The stable code."
+  code: CatalogImportProblemCode!
+  "What is wrong, in the viewer's language."
+  message: String!
+}
+
+"The codes of what can be wrong with an imported file."
+enum CatalogImportProblemCode {
+  "From this line on the file is not UTF-8 text."
+  FILE_NOT_TEXT
+  "A quotation mark is missing or stands in the wrong place."
+  CSV_MALFORMED
+  "There are no lines, or no offers."
+  CSV_NO_LINES
+  "There are too many lines, or offers."
+  CSV_TOO_MANY_LINES
+  "The file is not one JSON object with a list of offers."
+  JSON_MALFORMED
+  "A column that must be there is not."
+  COLUMN_MISSING
+  "A column is not known."
+  COLUMN_UNKNOWN
+  "A column stands there twice."
+  COLUMN_TWICE
+  "The line has more or fewer cells than the first one."
+  CELLS_DIFFER
+  "An earlier line has the same price."
+  LINE_TWICE
+  "An earlier entry has the same SKU."
+  OFFER_TWICE
+  "An earlier line says something else of the same offer."
+  PRODUCT_DIFFERS
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+  "A value holds characters that deceive or break."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "It is no SKU, or the offer's own."
+  SKU_INVALID
+  "The most licences are fewer than the least."
+  QUANTITY_RANGE
+  "What an add-on needs is neither in the file nor sold."
+  PREREQUISITE_UNKNOWN
+  "There is no such country."
+  COUNTRY_UNKNOWN
+  "There is no price for a country."
+  COUNTRY_WITHOUT_PRICE
+  "There is no such region."
+  REGION_UNKNOWN
+  "No country of the region uses the currency."
+  CURRENCY_NOT_OF_REGION
+  "The term is no whole number of billing cycles."
+  CYCLE_NOT_OF_TERM
+  "It is no decimal, or has more places than the currency, or is too much."
+  PRICE_INVALID
+  "The offer has no price."
+  PRICE_MISSING
+}
+
+"One row of a list of problems of an import into the catalogue with its place."
+type CatalogImportProblemEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: CatalogImportProblem!
+}
+
+"One page of a list of problems of an import into the catalogue."
+type CatalogImportProblemConnection {
+  "The page's rows with their places."
+  edges: [CatalogImportProblemEdge!]!
+  "The page's rows without their places."
+  nodes: [CatalogImportProblem!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of problems."
+input CatalogImportProblemFilter {
+  "Only with this code."
+  code: CatalogImportProblemCode
+}
+
+"Which file fills the catalogue, and how."
+input ImportCatalogInput {
+  "The id of a file that was uploaded for the purpose ` + "`" + `CATALOG_IMPORT` + "`" + `."
+  fileId: ID!
+  "The form of the file."
+  format: CatalogFormat!
+  "What becomes of the offers that the file does not name; they stay without it."
+  mode: CatalogImportMode
+  "Only checks the file and tells what would be done; it can be imported afterwards."
+  dryRun: Boolean! = false
+  "1 to 128 characters; the same key again within 48 hours gives the first import instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for an import gave."
+type ImportCatalogPayload {
+  "The import; null exactly when there are errors."
+  catalogImport: CatalogImport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ImportCatalogError!]!
+}
+
+# ---- Errors ----
+
+"Why nothing was imported."
+type ImportCatalogError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ImportCatalogErrorCode!
+}
+
+"The codes of why nothing was imported."
+enum ImportCatalogErrorCode {
+  "The file belongs to another import."
+  FILE_ATTACHED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The file is absent, of another organization or for another purpose."
+  NOT_FOUND
+}
+`, BuiltIn: false},
+	{Name: "../schema/customer.graphqls", Input: `extend type Query {
+  """
+  The customers that the viewer's organization has: a partner those it has an active relationship with, a customer
+  itself, the operator all. By name unless asked otherwise.
+  """
+  customers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: CustomerFilter
+    "The ordering; by name without it. Cursors hold for one ordering only."
+    orderBy: CustomerOrder
+  ): CustomerConnection! @access(permission: CUSTOMER_READ)
+
+  "Whether a domain is free for the tenant of a new customer."
+  checkDomainAvailability(
+    "The first label of the domain: 3 to 40 letters, digits and single hyphens between them."
+    prefix: String!
+  ): DomainAvailability! @access(permission: CUSTOMER_ADD)
+
+  """
+  Whether some may work together, by the rules that guard every mutation: why not, and what would help. A partner
+  asks about itself and those it knows, the operator about anybody.
+  """
+  checkScenario(
+    "Who wants to do what with whom."
+    input: ScenarioInput!
+  ): ScenarioAnswer! @access(permission: CUSTOMER_READ)
+
+  "What the code of a mailed invitation of a customer leads to. Reading it changes nothing."
+  customerInvitationProposal(
+    "The code: what stands behind the ` + "`" + `#` + "`" + ` of the link."
+    code: String!
+  ): CustomerInvitationProposal! @public
+
+  """
+  The grants of delegated administration: a partner's own, all that a customer gave, all for the operator. What ends
+  first stands first unless asked otherwise.
+  """
+  grants(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: GrantFilter
+    "The ordering; by when they end without it. Cursors hold for one ordering only."
+    orderBy: GrantOrder
+  ): GrantConnection! @access(permission: GRANT_READ)
+}
+
+extend type Mutation {
+  """
+  Asks an existing customer for relationships: a reseller for itself and one of its providers at the same time, a
+  provider or direct-bill partner for itself. The mail is an operation; while one is open for the address it is refused.
+  """
+  inviteCustomer(
+    "Whom to ask, and for what."
+    input: InviteCustomerInput!
+  ): InviteCustomerPayload! @access(permission: CUSTOMER_INVITE)
+
+  """
+  Accepts the invitation behind a code, or one that waits for the viewer, for the viewer's company: relationships with
+  those who ask, the customer agreement where there is none yet, and the administration that was asked for or not.
+  A Global admin of a customer does it.
+  """
+  acceptCustomerInvitation(
+    "The code or invitation, and what is accepted."
+    input: AcceptCustomerInvitationInput!
+  ): AcceptCustomerInvitationPayload! @access(permission: VIEWER_READ)
+
+  "Declines the invitation behind a code, or one that waits for the viewer."
+  declineCustomerInvitation(
+    "The code or invitation, and why."
+    input: DeclineCustomerInvitationInput!
+  ): DeclineCustomerInvitationPayload! @access(permission: VIEWER_READ)
+
+  """
+  Changes a customer's record. A partner needs account administration in the customer's account; the customer's own
+  Global admin does not.
+  """
+  updateCustomer(
+    "Which customer, and what changes."
+    input: UpdateCustomerInput!
+  ): UpdateCustomerPayload! @access(permission: CUSTOMER_EDIT)
+
+  "Attests that a customer agreed to the customer agreement, which is needed before its first order."
+  attestCustomerAgreement(
+    "Which customer, who agreed, and when."
+    input: AttestCustomerAgreementInput!
+  ): AttestCustomerAgreementPayload! @access(permission: CUSTOMER_AGREEMENT_ATTEST)
+
+  """
+  Ends the relationship of the viewer's partner with a customer: it sees and administers nothing there any more, and
+  the subscriptions that it sold are suspended. Others' relationships stay.
+  """
+  removeCustomer(
+    "Which customer, and why."
+    input: RemoveCustomerInput!
+  ): RemoveCustomerPayload! @access(permission: CUSTOMER_REMOVE)
+
+  "Stops new business with a customer."
+  suspendCustomer(
+    "Which customer, and why."
+    input: SuspendCustomerInput!
+  ): SuspendCustomerPayload! @access(permission: CUSTOMER_SUSPEND)
+
+  "Lets a suspended customer do business again."
+  reinstateCustomer(
+    "Which customer, and why."
+    input: ReinstateCustomerInput!
+  ): ReinstateCustomerPayload! @access(permission: CUSTOMER_SUSPEND)
+
+  "Takes delegated administration away from a partner, for the customer; it counts from the next request on."
+  withdrawGrant(
+    "Which grant."
+    input: WithdrawGrantInput!
+  ): WithdrawGrantPayload! @access(permission: GRANT_WITHDRAW)
+
+  "Prolongs up to 100 grants of the viewer's partner from their present ends; each is a line with a result of its own."
+  renewGrants(
+    "Which grants, and by how much."
+    input: RenewGrantsInput!
+  ): RenewGrantsPayload! @access(permission: GRANT_RENEW)
+
+  "Writes the customers that the viewer sees to a CSV file that only the requester may download; the operation writes it."
+  exportCustomers(
+    "Which customers."
+    input: ExportCustomersInput!
+  ): ExportCustomersPayload! @access(permission: CUSTOMER_READ)
+}
+
+extend type Subscription {
+  "Customers of the viewer's organization that began or changed, with their relationships and grants."
+  customerChanged(
+    "Only this customer."
+    id: ID
+  ): Customer! @access(permission: CUSTOMER_READ)
+}
+
+extend type Viewer {
+  "The organization's customer record; null where it is no customer, or where hidden."
+  customer: Customer
+}
+
+extend type Invitation {
+  "What an invitation of a customer offers; null for others, and where hidden."
+  customerOffer: CustomerInvitationOffer
+}
+
+"Where a customer stands."
+enum CustomerStatus {
+  "Business can be done with it."
+  ACTIVE
+  "No new business is done with it."
+  SUSPENDED
+}
+
+"An end customer: an organization with its own tenant."
+type Customer implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The name of the company."
+  companyName: String!
+  "The domain that names its tenant."
+  domain: String!
+  "The two letter code of its country."
+  country: String!
+  "The code of its region."
+  region: String!
+  "Its registration ID; may be empty."
+  registrationId: String!
+  "Its address; the fields of a customer that has told none are empty."
+  address: PostalAddress!
+  "Where bills go; may be empty."
+  billingEmail: String!
+  "Its telephone number; may be empty."
+  phone: String!
+  "The language of mails to it: ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `."
+  locale: String!
+  "Whether its partners may be granted the ownership of its tenant's resources."
+  isAzureType: Boolean!
+  "Where it stands."
+  status: CustomerStatus!
+  "Whether it has agreed to the customer agreement, which is needed before the first order."
+  hasAgreement: Boolean!
+  "When it first agreed; null while it has not."
+  agreedAt: Time
+  "The organization; null where hidden."
+  organization: Organization
+  "For a partner the reseller that it has the customer with, or is itself; null for none, and for other viewers."
+  reseller: Partner
+  "For a partner the provider that it has the customer with, or is itself, also as a direct-bill partner; null for none, and for other viewers."
+  seller: Partner
+  """
+  The relationships that the viewer sees, oldest first, at most 100: a partner's own and that of whom it shares the
+  customer with; all of them for the customer and the operator.
+  """
+  relationships: [CustomerRelationship!]!
+  "The agreements that the viewer sees, oldest first, at most 100: a partner those that it attested or asked for."
+  agreements: [CustomerAgreement!]!
+  "What the viewer's partner may do in the customer's account now, in all at most 4; empty for other viewers."
+  administration: [DelegatedRole!]!
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was made."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"One row of a list of customers with its place."
+type CustomerEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Customer!
+}
+
+"One page of a list of customers."
+type CustomerConnection {
+  "The page's rows with their places."
+  edges: [CustomerEdge!]!
+  "The page's rows without their places."
+  nodes: [Customer!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"What a list of customers is sorted by."
+enum CustomerOrderField {
+  "By company name."
+  NAME
+  "By domain."
+  DOMAIN
+  "By since when it is the partner's customer, or for others at all."
+  CREATED_AT
+}
+
+"An ordering of customers; equal values are sorted by id."
+input CustomerOrder {
+  "What to sort by."
+  field: CustomerOrderField! = NAME
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"Narrows a list of customers; conditions given together must all hold."
+input CustomerFilter {
+  "Only customers whose company name or domain begins with this text, in any case."
+  search: String
+  "Only customers that stand here."
+  status: CustomerStatus
+  "Only customers of this country, by its two letter code."
+  country: String
+  "Only customers that this reseller has; for a partner, those that it has together with it."
+  resellerId: ID
+  "Only customers that this provider has; for a partner, those that it has together with it."
+  providerId: ID
+  "True keeps those that a partner has without a reseller, false those with one."
+  lacksReseller: Boolean
+}
+
+"What a partner is to a customer."
+enum CustomerRelationshipKind {
+  "The indirect provider that sells, through a reseller or by itself."
+  PROVIDER
+  "The indirect reseller that the customer knows."
+  RESELLER
+  "The direct-bill partner."
+  DIRECT_BILL
+}
+
+"Where a relationship stands."
+enum CustomerRelationshipStatus {
+  "It is there."
+  ACTIVE
+  "The partner ended it."
+  REMOVED
+}
+
+"The relation between a customer and a partner."
+type CustomerRelationship implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The customer."
+  customer: Customer!
+  "The partner's profile; null where hidden, as from customers."
+  partner: Partner
+  "The partner's public card."
+  card: PartnerCard!
+  "What the partner is to the customer."
+  kind: CustomerRelationshipKind!
+  "Whom it came with: the reseller of a provider, the provider of a reseller; null for nobody, and where hidden."
+  counterpart: PartnerCard
+  "Where it stands."
+  status: CustomerRelationshipStatus!
+  "Why the partner ended it; null while it has not."
+  removedReason: String
+  "When the partner ended it; null while it has not."
+  removedAt: Time
+  "Counts the changes."
+  version: Int!
+  "When it was made."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"How a customer agreement came about."
+enum CustomerAgreementKind {
+  "A seller attested it."
+  ATTESTED
+  "The customer accepted it."
+  ACCEPTED
+}
+
+"Says that a customer agreed to the customer agreement."
+type CustomerAgreement {
+  "The opaque, permanent id."
+  id: ID!
+  "How it came about."
+  kind: CustomerAgreementKind!
+  "The public card of the partner that attested it, or whose invitation was accepted."
+  partner: PartnerCard!
+  "The first name of who agreed."
+  firstName: String!
+  "The last name of who agreed."
+  lastName: String!
+  "The address of who agreed."
+  email: String!
+  "The telephone number of who agreed; may be empty."
+  phone: String!
+  "The day of it, as ` + "`" + `2026-12-25` + "`" + `."
+  agreedOn: String!
+  "When it was recorded."
+  createdAt: Time!
+}
+
+"What a grant lets a partner do in a customer's account."
+enum DelegatedRole {
+  "Administer the account; it includes support and billing."
+  ACCOUNT_ADMIN
+  "Act in support requests."
+  SUPPORT
+  "Act in billing."
+  BILLING
+  "Own the resources of an Azure-type customer."
+  TENANT_OWNER
+}
+
+"Where a grant stands."
+enum GrantStatus {
+  "It was given and neither ended nor withdrawn."
+  ACTIVE
+  "Its time is over."
+  EXPIRED
+  "The customer withdrew it, or the relationship ended."
+  WITHDRAWN
+}
+
+"Lets a partner administer in a customer's account until it ends."
+type Grant implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "The customer that gave it."
+  customer: Customer!
+  "The public card of the partner that got it."
+  partner: PartnerCard!
+  "What it allows, in all at most 4."
+  roles: [DelegatedRole!]!
+  "Whether it counts at this moment."
+  isEffective: Boolean!
+  "When it begins."
+  startsAt: Time!
+  "When it ends, at most two years from the last renewal. Both sides are told 30, 7 and 1 days before."
+  endsAt: Time!
+  "By how many days it extends itself at its end; 0 not."
+  autoExtendDays: Int!
+  "Where it stands."
+  status: GrantStatus!
+  "When it was withdrawn; null where it was not."
+  withdrawnAt: Time
+  "Who withdrew it; null where nobody did, the relationship ended, or hidden."
+  withdrawnBy: User
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was given."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"One row of a list of grants with its place."
+type GrantEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Grant!
+}
+
+"One page of a list of grants."
+type GrantConnection {
+  "The page's rows with their places."
+  edges: [GrantEdge!]!
+  "The page's rows without their places."
+  nodes: [Grant!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"What a list of grants is sorted by."
+enum GrantOrderField {
+  "By when they end."
+  ENDS_AT
+}
+
+"An ordering of grants; equal values are sorted by id."
+input GrantOrder {
+  "What to sort by."
+  field: GrantOrderField! = ENDS_AT
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"Narrows a list of grants; conditions given together must all hold."
+input GrantFilter {
+  "Only grants in one of these states, at most 3."
+  status: [GrantStatus!]
+  "Only grants of this customer."
+  customerId: ID
+  "Only grants to this partner."
+  partnerId: ID
+  "Only grants that end before this moment, such as those to renew."
+  endsBefore: Time
+}
+
+"Whether a domain is free for a new tenant."
+type DomainAvailability {
+  "The whole domain."
+  domain: String!
+  "Whether it is free. Nothing is said of who has it otherwise."
+  isAvailable: Boolean!
+}
+
+"What some want to do together."
+enum ScenarioAct {
+  "Sell to a customer, or change what it bought."
+  SELL
+  "Have a relationship with a customer without selling to it."
+  MANAGE
+  "Become partners, as provider and reseller."
+  PARTNERSHIP
+}
+
+"Who wants to do what with whom. The buyer is a customer, or described; a partnership needs neither."
+input ScenarioInput {
+  "What is to be done."
+  act: ScenarioAct!
+  "Who buys from the operator: the provider or direct-bill partner."
+  sellerId: ID!
+  "Whom the provider sells through, or wants as a partner."
+  resellerId: ID
+  "The customer."
+  customerId: ID
+  "A company that is no customer yet."
+  buyer: ScenarioBuyerInput
+}
+
+"A company that is no customer yet."
+input ScenarioBuyerInput {
+  "The name of the company."
+  companyName: String!
+  "The two letter code of its country."
+  country: String!
+  "Its registration ID, where it has one."
+  registrationId: String
+  "The domain of the tenant that would be used; a new one without it."
+  domain: String
+}
+
+"What the rules say of a scenario."
+type ScenarioAnswer {
+  "Whether nothing stands against it."
+  isAllowed: Boolean!
+  "What stands against it, at most 15."
+  refusals: [CustomerRefusal!]!
+}
+
+"Why something may not be done with a customer, and what would help."
+type CustomerRefusal {
+  "The stable code."
+  code: CustomerRefusalCode!
+  "The reason, in the viewer's language."
+  message: String!
+  "What would make it possible, in the viewer's language; null where nothing would."
+  nextStep: String
+}
+
+"Why something may not be done with a customer."
+enum CustomerRefusalCode {
+  "Seller and customer belong to one house."
+  AFFILIATE
+  "The reseller has not signed the partner agreement."
+  AGREEMENT_NOT_SIGNED
+  "The customer's house has a partnership with the provider."
+  ALREADY_PARTNERED
+  "The customer agreement is missing."
+  CUSTOMER_AGREEMENT_MISSING
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The viewer's organization is no customer."
+  NOT_A_CUSTOMER
+  "The company is not enrolled."
+  NOT_ENROLLED
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "The reseller is not active in the programme."
+  PARTNER_NOT_ACTIVE
+  "The provider has not signed the partner agreement."
+  PROVIDER_AGREEMENT_NOT_SIGNED
+  "The provider is not active in the programme."
+  PROVIDER_NOT_ACTIVE
+  "They belong to different regions."
+  REGION_MISMATCH
+  "The seller has no relationship with the customer."
+  RELATIONSHIP_MISSING
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "The reseller has no relationship with the customer."
+  RESELLER_NOT_RELATED
+  "Seller and customer are the same."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
+  "It is a partner's own work account."
+  TENANT_IS_PARTNER
+  "The provider is no indirect provider, or the other no indirect reseller."
+  WRONG_KIND
+}
+
+"What an invitation of a customer offers."
+type CustomerInvitationOffer {
+  "The public card of the provider or direct-bill partner that the customer is asked for."
+  seller: PartnerCard!
+  "The public card of the reseller that asks together with a provider; null for one seller alone."
+  reseller: PartnerCard
+  "The administration that is asked for, in all at most 4."
+  roles: [DelegatedRole!]!
+  "For how many days it is asked for."
+  grantDays: Int!
+  "By how many days the grant would extend itself at its end; 0 not."
+  autoExtendDays: Int!
+}
+
+"What the code of an invitation leads to now."
+enum CustomerInvitationProposalState {
+  "It can be answered."
+  OPEN
+  "It was accepted."
+  ACCEPTED
+  "It was declined."
+  DECLINED
+  "Its time is over."
+  EXPIRED
+  "The inviter took it back."
+  REVOKED
+  "A newer link took its place."
+  REPLACED
+  "Nothing is known under the code."
+  UNKNOWN
+}
+
+"The invitation behind a code. For an unknown code everything but ` + "`" + `state` + "`" + ` is empty."
+type CustomerInvitationProposal {
+  "What the code leads to now."
+  state: CustomerInvitationProposalState!
+  "The provider or direct-bill partner that the customer is asked for; null for an unknown code."
+  seller: PartnerCard
+  "The reseller that asks together with a provider; null for one seller alone."
+  reseller: PartnerCard
+  "The person who asks; null for an unknown code."
+  inviterName: String
+  "The invited address with its name hidden, such as ` + "`" + `j***@example.com` + "`" + `; null for an unknown code."
+  recipient: String
+  "The inviting person's own words; null without any."
+  note: String
+  "The administration that is asked for, in all at most 4."
+  roles: [DelegatedRole!]!
+  "For how many days it is asked for; 0 for an unknown code."
+  grantDays: Int!
+  "Whether the grant would extend itself by 180 days at its end."
+  isExtendedAutomatically: Boolean!
+  "When it can no longer be answered; null for an unknown code."
+  expiresAt: Time
+  "When it was answered; null while it was not."
+  decidedAt: Time
+  "The customer that accepted; null for everybody else than its own people."
+  customer: Customer
+  "Whether the viewer's company has not agreed to the customer agreement yet."
+  needsAgreement: Boolean!
+  "Whether a new link may be asked for with ` + "`" + `requestNewLink` + "`" + `."
+  canRequestNewLink: Boolean!
+  "Whether somebody has to sign in before it can be answered."
+  needsSignIn: Boolean!
+  "Whether the invited address has no account, so that its company can make one on the page of the link."
+  canSetUp: Boolean!
+  "Whether the viewer may accept or decline now."
+  mayAccept: Boolean!
+  "Whether the viewer is no Global admin, who alone may answer."
+  lacksRole: Boolean!
+  "Why the viewer's organization may not accept, at most 15; empty where it may, or nobody is signed in."
+  refusals: [CustomerRefusal!]!
+}
+
+"Which administration is to be delegated, and for how long."
+input CustomerDelegationInput {
+  "What is asked for, at most 4; empty asks for nothing."
+  roles: [DelegatedRole!]!
+  "For how many days, 1 to 730; 365 without it."
+  days: Int
+  "Whether the grant shall extend itself by 180 days at its end; not without it."
+  isExtendedAutomatically: Boolean
+}
+
+"Whom to invite, and for what."
+input InviteCustomerInput {
+  "The address to ask."
+  email: String!
+  "The provider that the customer is to buy through; needed from resellers, and from nobody else."
+  providerId: ID
+  "The person's own words, at most 1,000 characters, quoted in the mail."
+  text: String
+  "The language of the mail, ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `; the viewer's without it."
+  locale: String
+  "The administration to ask for; none without it."
+  delegation: CustomerDelegationInput
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of another mail."
+  idempotencyKey: String
+}
+
+"What inviting a customer gave."
+type InviteCustomerPayload {
+  "The invitation; null exactly when there are errors."
+  invitation: Invitation
+  "The mail under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [InviteCustomerError!]!
+}
+
+"The invitation to accept, by code or by id: exactly one of the two."
+input AcceptCustomerInvitationInput {
+  "The code: what stands behind the ` + "`" + `#` + "`" + ` of the link."
+  code: String
+  "The id of an invitation of ` + "`" + `receivedInvitations` + "`" + `."
+  invitationId: ID
+  "The check box: the viewer has read who gets what. Must be true."
+  confirmed: Boolean!
+  "Accepts the customer agreement; needed unless the company has agreed before."
+  acceptsAgreement: Boolean! = false
+  "Gives the administration that is asked for."
+  delegatesAdministration: Boolean! = false
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What accepting gave."
+type AcceptCustomerInvitationPayload {
+  "The viewer's company as a customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [AcceptCustomerInvitationError!]!
+}
+
+"The invitation to decline, by code or by id: exactly one of the two."
+input DeclineCustomerInvitationInput {
+  "The code: what stands behind the ` + "`" + `#` + "`" + ` of the link."
+  code: String
+  "The id of an invitation of ` + "`" + `receivedInvitations` + "`" + `."
+  invitationId: ID
+  "Why, at most 500 characters; the inviter reads it."
+  reason: String
+}
+
+"What declining gave."
+type DeclineCustomerInvitationPayload {
+  "The declined invitation; null exactly when there are errors."
+  invitation: Invitation
+  "Why nothing was done; empty on success."
+  userErrors: [DeclineCustomerInvitationError!]!
+}
+
+"An address of a customer."
+input CustomerAddressInput {
+  "Street and number, 1 to 200 characters."
+  line1: String!
+  "More of it, at most 200 characters."
+  line2: String
+  "The city, 1 to 100 characters."
+  city: String!
+  "The postal code; needed unless the country has none."
+  postalCode: String
+  "The code of the state; needed where the country has a list, otherwise absent."
+  state: String
+  "The two letter code of the country. It fixes the region, and that of a customer never changes."
+  country: String!
+}
+
+"Which customer, and what changes. What is absent or null stays; an empty text clears."
+input UpdateCustomerInput {
+  "The id of the customer."
+  customerId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the customer has changed since this version."
+  expectedVersion: Int
+  "The name of the company."
+  companyName: String
+  "The registration ID; needed where the country asks for it."
+  registrationId: String
+  "The address; the country of it is not changed."
+  address: CustomerAddressInput
+  "Where bills go."
+  billingEmail: String
+  "The telephone number; needed where the country asks for it."
+  phone: String
+  "The language of mails to it: ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `."
+  locale: String
+}
+
+"What changing a customer gave."
+type UpdateCustomerPayload {
+  "The customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [UpdateCustomerError!]!
+}
+
+"Who agreed for a customer, and when."
+input CustomerAgreementInput {
+  "The first name, 1 to 50 characters."
+  firstName: String!
+  "The last name, 1 to 50 characters."
+  lastName: String!
+  "The address."
+  email: String!
+  "The telephone number."
+  phone: String
+  "The day, as ` + "`" + `2026-12-25` + "`" + `; not in the future."
+  agreedOn: String!
+}
+
+"Which customer agreed, who for it, and when."
+input AttestCustomerAgreementInput {
+  "The id of the customer."
+  customerId: ID!
+  "Who agreed, and when."
+  agreement: CustomerAgreementInput!
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What attesting gave."
+type AttestCustomerAgreementPayload {
+  "The customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [AttestCustomerAgreementError!]!
+}
+
+"Which relationship to end, and why."
+input RemoveCustomerInput {
+  "The id of the customer."
+  customerId: ID!
+  "Why, 1 to 500 characters; the customer and the other side read it."
+  reason: String!
+}
+
+"What ending a relationship gave."
+type RemoveCustomerPayload {
+  "The id of the ended relationship, which is hidden now; null exactly when there are errors."
+  removedRelationshipId: ID
+  "Why nothing was done; empty on success."
+  userErrors: [RemoveCustomerError!]!
+}
+
+"Which customer to suspend, and why."
+input SuspendCustomerInput {
+  "The id of the customer."
+  customerId: ID!
+  "Why, 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the customer has changed since this version."
+  expectedVersion: Int
+}
+
+"What suspending a customer gave."
+type SuspendCustomerPayload {
+  "The customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [SuspendCustomerError!]!
+}
+
+"Which customer to reinstate, and why."
+input ReinstateCustomerInput {
+  "The id of the customer."
+  customerId: ID!
+  "Why, 1 to 500 characters."
+  reason: String!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the customer has changed since this version."
+  expectedVersion: Int
+}
+
+"What reinstating a customer gave."
+type ReinstateCustomerPayload {
+  "The customer; null exactly when there are errors."
+  customer: Customer
+  "Why nothing was done; empty on success."
+  userErrors: [ReinstateCustomerError!]!
+}
+
+"Which grant to withdraw."
+input WithdrawGrantInput {
+  "The id of the grant."
+  grantId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the grant has changed since this version."
+  expectedVersion: Int
+}
+
+"What withdrawing a grant gave."
+type WithdrawGrantPayload {
+  "The grant; null exactly when there are errors."
+  grant: Grant
+  "Why nothing was done; empty on success."
+  userErrors: [WithdrawGrantError!]!
+}
+
+"Which grants to prolong, and by how much."
+input RenewGrantsInput {
+  "The ids of the grants, 1 to 100."
+  grantIds: [ID!]!
+  "By how many days from the present end, 1 to 730; the new end lies at most two years from now."
+  days: Int!
+  "1 to 128 characters; the same key again within 48 hours gives the first result."
+  idempotencyKey: String
+}
+
+"What became of one grant of a renewal."
+type GrantRenewalLine {
+  "The id as it was given."
+  grantId: ID!
+  "The grant; null where there are problems."
+  grant: Grant
+  "Why it was not renewed, at most 5; empty where it was."
+  problems: [RenewGrantsError!]!
+}
+
+"What renewing grants gave."
+type RenewGrantsPayload {
+  "One line a grant, in the order given, at most 100; null exactly when there are errors."
+  lines: [GrantRenewalLine!]
+  "Why nothing was done at all; empty where the lines tell."
+  userErrors: [RenewGrantsError!]!
+}
+
+"The state of an export of customers."
+enum CustomerExportState {
+  "Waits to be written."
+  QUEUED
+  "Is being written."
+  RUNNING
+  "Can be downloaded."
+  READY
+  "Could not be written; its operation may be retried."
+  FAILED
+  "Was called off; its operation may be retried."
+  CANCELLED
+  "Is gone, since its time was over."
+  EXPIRED
+}
+
+"""
+A CSV file of customers that an operation writes for one person; nobody else sees it. Its columns are ` + "`" + `id` + "`" + `,
+` + "`" + `company_name` + "`" + `, ` + "`" + `domain` + "`" + `, ` + "`" + `country` + "`" + `, ` + "`" + `registration_id` + "`" + `, ` + "`" + `status` + "`" + `, ` + "`" + `customer_since` + "`" + `, ` + "`" + `agreed_at` + "`" + `, ` + "`" + `reseller_id` + "`" + `,
+` + "`" + `reseller_name` + "`" + `, ` + "`" + `seller_id` + "`" + `, ` + "`" + `seller_name` + "`" + `, ` + "`" + `billing_email` + "`" + `, ` + "`" + `phone` + "`" + ` and ` + "`" + `language` + "`" + `. A cell that a spreadsheet would
+take for a formula begins with an apostrophe.
+"""
+type CustomerExport implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Where it stands."
+  state: CustomerExportState!
+  "The stable code of why it could not be written; null where it could."
+  failureCode: String
+  "How many customers it will hold, at most 1,000,000; null until they have been counted."
+  rowCount: Int
+  "How many customers were written so far."
+  rowsDone: Int!
+  "The path from which it is downloaded with GET, by session or personal token; null unless it is ready."
+  downloadUrl: String
+  "The newest work of writing it; null where hidden."
+  operation: Operation
+  "When it was asked for."
+  createdAt: Time!
+  "When it became ready; null before that."
+  finishedAt: Time
+  "When it goes: 7 days after it became ready."
+  expiresAt: Time!
+}
+
+"Which customers to export."
+input ExportCustomersInput {
+  "Narrows what is exported; all that the viewer sees without it."
+  filter: CustomerFilter
+  "1 to 128 characters; the same key again within 48 hours gives the first export instead of a second one."
+  idempotencyKey: String
+}
+
+"What asking for an export gave."
+type ExportCustomersPayload {
+  "The export; null exactly when there are errors."
+  customerExport: CustomerExport
+  "The work under way."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [ExportCustomersError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why a customer could not be invited."
+type InviteCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: InviteCustomerErrorCode!
+}
+
+"The codes of why a customer could not be invited."
+enum InviteCustomerErrorCode {
+  "The text holds an address or telephone number, which is not allowed there."
+  CONTACT_DETAILS_NOT_ALLOWED
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is of a seller's own domain."
+  EMAIL_OF_SELLER
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The number of days is out of range."
+  GRANT_DAYS
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The inviter has sent as many invitations today as it may."
+  INVITATION_LIMIT
+  "An invitation to the address is open."
+  INVITATION_PENDING
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "Only a reseller names a provider."
+  PROVIDER_NOT_EXPECTED
+  "A reseller has to name a provider."
+  PROVIDER_REQUIRED
+  "The address has been asked as often in 30 days as it may be."
+  RECIPIENT_LIMIT
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "A value is missing."
+  REQUIRED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why an invitation could not be accepted."
+type AcceptCustomerInvitationError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AcceptCustomerInvitationErrorCode!
+}
+
+"The codes of why an invitation could not be accepted."
+enum AcceptCustomerInvitationErrorCode {
+  "Seller and customer belong to one house."
+  AFFILIATE
+  "The customer's house has a partnership with the provider."
+  ALREADY_PARTNERED
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The customer agreement has to be accepted."
+  CUSTOMER_AGREEMENT_REQUIRED
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The invitation's state does not allow it."
+  INVITATION_CLOSED
+  "The invitation's time is over."
+  INVITATION_EXPIRED
+  "A newer link took the place of this one."
+  LINK_REPLACED
+  "The viewer's organization is no customer."
+  NOT_A_CUSTOMER
+  "The box was not ticked."
+  NOT_CONFIRMED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "They belong to different regions."
+  REGION_MISMATCH
+  "A value is missing."
+  REQUIRED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "Seller and customer are the same."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
+  "It is a partner's own work account."
+  TENANT_IS_PARTNER
+}
+
+"Why an invitation could not be declined."
+type DeclineCustomerInvitationError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: DeclineCustomerInvitationErrorCode!
+}
+
+"The codes of why an invitation could not be declined."
+enum DeclineCustomerInvitationErrorCode {
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The invitation's state does not allow it."
+  INVITATION_CLOSED
+  "The invitation's time is over."
+  INVITATION_EXPIRED
+  "A newer link took the place of this one."
+  LINK_REPLACED
+  "The viewer's organization is no customer."
+  NOT_A_CUSTOMER
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a customer's record could not be changed."
+type UpdateCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: UpdateCustomerErrorCode!
+}
+
+"The codes of why a customer's record could not be changed."
+enum UpdateCustomerErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The programme does not know the country, or it is closed to newcomers."
+  COUNTRY_UNKNOWN
+  "The registration ID is that of a customer in the programme."
+  CUSTOMER_EXISTS
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The customer has not delegated its account administration, or has withdrawn it."
+  GRANT_REQUIRED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "A value is missing."
+  REQUIRED
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "A value is too long."
+  TOO_LONG
+  "A value is too short."
+  TOO_SHORT
+}
+
+"Why the customer agreement could not be attested."
+type AttestCustomerAgreementError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AttestCustomerAgreementErrorCode!
+}
+
+"The codes of why the customer agreement could not be attested."
+enum AttestCustomerAgreementErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The text is no date."
+  DATE_INVALID
+  "The date lies in the future."
+  DATE_IN_FUTURE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a relationship with a customer could not be ended."
+type RemoveCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RemoveCustomerErrorCode!
+}
+
+"The codes of why a relationship with a customer could not be ended."
+enum RemoveCustomerErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a customer could not be suspended."
+type SuspendCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SuspendCustomerErrorCode!
+}
+
+"The codes of why a customer could not be suspended."
+enum SuspendCustomerErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The customer's status does not allow it."
+  CUSTOMER_STATUS_FORBIDS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a customer could not be reinstated."
+type ReinstateCustomerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReinstateCustomerErrorCode!
+}
+
+"The codes of why a customer could not be reinstated."
+enum ReinstateCustomerErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The customer's status does not allow it."
+  CUSTOMER_STATUS_FORBIDS
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A value is too long."
+  TOO_LONG
+}
+
+"Why a grant could not be withdrawn."
+type WithdrawGrantError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: WithdrawGrantErrorCode!
+}
+
+"The codes of why a grant could not be withdrawn."
+enum WithdrawGrantErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The grant has ended."
+  GRANT_ENDED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+}
+
+"Why grants could not be renewed, or one was not."
+type RenewGrantsError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RenewGrantsErrorCode!
+}
+
+"The codes of why grants could not be renewed, or one was not."
+enum RenewGrantsErrorCode {
+  "The target has changed since the expected version, or was decided already."
+  CONFLICT
+  "The number of days is out of range."
+  GRANT_DAYS
+  "The grant has ended."
+  GRANT_ENDED
+  "The grant would end more than two years from now."
+  GRANT_TOO_LONG
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "A value is missing."
+  REQUIRED
+  "A list is too long."
+  TOO_MANY
+}
+
+"Why customers could not be exported."
+type ExportCustomersError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ExportCustomersErrorCode!
+}
+
+"The codes of why customers could not be exported."
+enum ExportCustomersErrorCode {
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The key is of an export that is gone."
+  NOT_FOUND
+  "A text is too long."
+  TOO_LONG
 }
 `, BuiltIn: false},
 	{Name: "../schema/desk.graphqls", Input: `extend type Query {
@@ -5108,6 +7095,12 @@ enum EventKind {
   OPERATION_CHANGED
   "A support request was opened, answered or closed."
   SUPPORT_REQUEST_CHANGED
+  "A customer, its relationships or its grants changed."
+  CUSTOMER_CHANGED
+  "A subscription began or changed."
+  SUBSCRIPTION_CHANGED
+  "An order was begun, or it or one of its lines changed."
+  ORDER_CHANGED
 }
 
 "Says that something changed, not what: read the subject again."
@@ -5130,6 +7123,8 @@ enum FilePurpose {
   SUPPORT_ATTACHMENT
   "A list for one of the operator's registers: text in UTF-8, such as CSV, at most 20 MiB; gone once it is imported."
   REGISTER_IMPORT
+  "Offers for the catalogue: CSV or JSON in UTF-8, at most 20 MiB; gone once it is imported."
+  CATALOG_IMPORT
 }
 
 """
@@ -5205,6 +7200,8 @@ extend type Mutation {
 enum InvitationKind {
   "A partnership between the inviting provider and the recipient's company."
   PARTNERSHIP
+  "Relationships of the recipient's company, as a customer, with those who ask."
+  CUSTOMER
 }
 
 "The state of an invitation. Queued and sent ones are open; the others are final, and sending again opens some of them."
@@ -5383,6 +7380,8 @@ enum ResendInvitationErrorCode {
   INVITATION_QUEUED
   "The target is absent, or the viewer may not see it."
   NOT_FOUND
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
   "The provider has not signed the partner agreement."
   PROVIDER_AGREEMENT_NOT_SIGNED
   "The provider is not active in the programme."
@@ -5391,6 +7390,18 @@ enum ResendInvitationErrorCode {
   RECIPIENT_LIMIT
   "The address refuses mail."
   RECIPIENT_SUPPRESSED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
   "The provider is no indirect provider, or the other no indirect reseller."
   WRONG_KIND
 }
@@ -5775,6 +7786,930 @@ enum RetryOperationErrorCode {
   NOT_FOUND
   "The operation has not failed, is no longer worth doing, or was asked for anew."
   OPERATION_NOT_RETRYABLE
+}
+`, BuiltIn: false},
+	{Name: "../schema/order.graphqls", Input: `extend type Query {
+  "The orders of the viewer's partner, and what was ordered through it; all for the operator. The newest first."
+  orders(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: OrderFilter
+  ): OrderConnection! @access(permission: ORDER_READ)
+}
+
+extend type Subscription {
+  "Orders of the viewer's partner, and those through it, that were begun or changed."
+  orderChanged(
+    "Only this order."
+    id: ID
+  ): Order! @access(permission: ORDER_READ)
+}
+
+extend type Mutation {
+  """
+  Begins a draft: for a customer, or without one to add it. It is kept for 7 days and may be incomplete;
+  ` + "`" + `reviewOrder` + "`" + ` says all that it lacks.
+  """
+  startOrder(
+    "Whom it is for, through whom, and what."
+    input: StartOrderInput!
+  ): StartOrderPayload! @access(permission: ORDER_SUBMIT)
+
+  "Changes a draft. What was reviewed must be reviewed again."
+  saveOrder(
+    "Which draft, and what of it; what is absent stays."
+    input: SaveOrderInput!
+  ): SaveOrderPayload! @access(permission: ORDER_SUBMIT)
+
+  "Judges a draft as a whole and fixes its prices: what it says is what ` + "`" + `submitOrder` + "`" + ` does."
+  reviewOrder(
+    "Which draft."
+    input: ReviewOrderInput!
+  ): ReviewOrderPayload! @access(permission: ORDER_SUBMIT)
+
+  """
+  Makes a reviewed draft real, as a whole or not at all: the customer with its first administrator, where
+  it is to be added, and a subscription for each line, which an operation of its own provisions.
+  """
+  submitOrder(
+    "Which draft."
+    input: SubmitOrderInput!
+  ): SubmitOrderPayload! @access(permission: ORDER_SUBMIT)
+
+  "Drops a draft: what it held of a customer and its lines are gone."
+  cancelOrder(
+    "Which draft."
+    input: CancelOrderInput!
+  ): CancelOrderPayload! @access(permission: ORDER_SUBMIT)
+
+  "Has a line that failed tried again, at the price that was submitted."
+  retryOrderLine(
+    "Which line."
+    input: RetryOrderLineInput!
+  ): RetryOrderLinePayload! @access(permission: ORDER_SUBMIT)
+
+  "Gives a line that failed up: its subscription, which was never there, ends."
+  abandonOrderLine(
+    "Which line."
+    input: AbandonOrderLineInput!
+  ): AbandonOrderLinePayload! @access(permission: ORDER_SUBMIT)
+}
+
+"Where an order stands."
+enum OrderStatus {
+  "It is being put together."
+  DRAFT
+  "It is submitted, and no line was worked on yet."
+  SUBMITTED
+  "Its lines are being provisioned."
+  PROVISIONING
+  "All its lines are there."
+  COMPLETED
+  "Some of its lines are there, some failed."
+  PARTIALLY_COMPLETED
+  "None of its lines is there."
+  FAILED
+  "It was dropped as a draft."
+  CANCELLED
+}
+
+"Where a line of an order stands."
+enum OrderLineStatus {
+  "Its order is a draft."
+  DRAFT
+  "It waits to be provisioned."
+  PENDING
+  "It is being provisioned."
+  PROVISIONING
+  "Its subscription is active."
+  COMPLETED
+  "It could not be provisioned; it can be tried again for 7 days."
+  FAILED
+  "It failed and was given up."
+  ABANDONED
+}
+
+"How the first administrator of a new customer gets in."
+enum OrderWelcome {
+  "A link is mailed, with which a password is set."
+  PASSWORD_LINK
+  "A temporary password is shown once to whoever submits the order."
+  TEMPORARY_PASSWORD
+}
+
+"What a seller orders for one customer."
+type Order implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Where the order stands."
+  status: OrderStatus!
+  "The code of why it was dropped; null where a person did, and while it was not."
+  statusReason: String
+  "The same as a sentence in the viewer's language."
+  statusMessage: String
+  "The provider or direct-bill partner that orders; null where hidden."
+  seller: Partner
+  "Through whom it sells; null for nobody and where hidden."
+  reseller: Partner
+  "Whom it is for; null for one that is yet to be added, and where hidden."
+  customer: Customer
+  "Whether the order adds its customer."
+  isForNewCustomer: Boolean!
+  "The customer that the draft is to add; null without one and once it is no draft any more."
+  newcomer: OrderNewcomer
+  "Its lines in their places, at most 50."
+  lines: [OrderLine!]!
+  "What the lines cost when they are bought: a billing cycle of each; null as long as they were not reviewed."
+  firstCharge: Money
+  "What the lines cost for each of their billing cycles, at most 3; empty as long as they were not reviewed."
+  totals: [OrderTotal!]!
+  "When its present prices were fixed; null as long as they are not."
+  reviewedAt: Time
+  "Who began it; null where hidden."
+  createdBy: User
+  "Who submitted it; null where nobody did and where hidden."
+  submittedBy: User
+  "When it was submitted; null where it was not."
+  submittedAt: Time
+  "When its last line came out, or the draft was dropped; null before."
+  finishedAt: Time
+  "When a draft is dropped, 7 days after it was begun."
+  expiresAt: Time!
+  "Counts the changes; give it back as ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was begun."
+  createdAt: Time!
+  "When it was last changed."
+  updatedAt: Time!
+}
+
+"What lines that are billed alike cost together."
+type OrderTotal {
+  "How often it is billed."
+  billingCycle: BillingCycle!
+  "What it costs each time."
+  price: Money!
+}
+
+"The customer that a draft is to add, as far as it is known."
+type OrderNewcomer {
+  "What is known of the company."
+  details: OrderCustomerDetails!
+  "The first administrator."
+  admin: OrderAdmin!
+  "What the seller attests of the customer agreement; null as long as it has not."
+  agreement: OrderAgreement
+  "How the first administrator gets in."
+  welcome: OrderWelcome!
+}
+
+"What a draft holds of a company; texts that were not given are empty."
+type OrderCustomerDetails {
+  "The name of the company."
+  companyName: String!
+  "The registration ID."
+  registrationId: String!
+  "The address."
+  address: OrderCustomerAddress!
+  "The first label of the tenant's domain."
+  domainPrefix: String!
+  "Where bills go."
+  billingEmail: String!
+  "The telephone number."
+  phone: String!
+  "The language of mails to it; empty for the country's."
+  locale: String!
+  "Whether its partners may be granted the ownership of its resources."
+  isAzureType: Boolean!
+}
+
+"An address in a draft; texts that were not given are empty."
+type OrderCustomerAddress {
+  "Street and number."
+  line1: String!
+  "More of it."
+  line2: String!
+  "The city."
+  city: String!
+  "The postal code."
+  postalCode: String!
+  "The state."
+  state: String!
+  "The two letter code of the country."
+  country: String!
+}
+
+"The first administrator in a draft; texts that were not given are empty."
+type OrderAdmin {
+  "The address, which is the user name."
+  email: String!
+  "The first name."
+  firstName: String!
+  "The last name."
+  lastName: String!
+}
+
+"What a seller attests of the customer agreement."
+type OrderAgreement {
+  "The first name of who agreed."
+  firstName: String!
+  "The last name of who agreed."
+  lastName: String!
+  "The address of who agreed."
+  email: String!
+  "The telephone number; empty without one."
+  phone: String!
+  "The day, as ` + "`" + `2026-12-25` + "`" + `."
+  agreedOn: String!
+}
+
+"A number of licences of one offer in an order; it becomes one subscription."
+type OrderLine implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Its order."
+  order: Order!
+  "Its place in the order, from 1."
+  number: Int!
+  "What is ordered, as it is now; null where hidden."
+  offer: Offer
+  "What the offer was called when the order was reviewed."
+  offerName: String!
+  "What the seller calls the subscription; null for as the offer."
+  friendlyName: String
+  "How many licences."
+  quantity: Int!
+  "How long it is committed to."
+  term: OfferTerm!
+  "How often it is billed."
+  billingCycle: BillingCycle!
+  "Whether another term follows by itself."
+  isRenewedAutomatically: Boolean!
+  "What one licence costs for a billing cycle; null as long as it was not reviewed."
+  unitPrice: Money
+  "What all licences cost for a billing cycle; null as long as it was not reviewed."
+  totalPrice: Money
+  "Where the line stands."
+  status: OrderLineStatus!
+  "The code of why the last attempt failed; null where it did not."
+  failureCode: String
+  "The same as a sentence in the viewer's language."
+  failureMessage: String
+  "How many attempts were begun."
+  attemptCount: Int!
+  "What it becomes; null for a draft's and where hidden."
+  subscription: ProductSubscription
+  "The newest attempt; null for a draft's and where hidden."
+  operation: Operation
+}
+
+"One row of a list of orders with its place."
+type OrderEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: Order!
+}
+
+"One page of a list of orders."
+type OrderConnection {
+  "The page's rows with their places."
+  edges: [OrderEdge!]!
+  "The page's rows without their places."
+  nodes: [Order!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of orders; conditions given together must all hold."
+input OrderFilter {
+  "Only orders in one of these states, at most 7."
+  status: [OrderStatus!]
+  "Only orders for this customer."
+  customerId: ID
+  "Only orders through this reseller."
+  resellerId: ID
+}
+
+"A line to order."
+input OrderLineInput {
+  "The id of the offer."
+  offerId: ID!
+  "How many licences."
+  quantity: Int!
+  "How long it is committed to."
+  term: OfferTerm!
+  "How often it is billed."
+  billingCycle: BillingCycle!
+  "Whether another term follows by itself; a trial's never does."
+  isRenewedAutomatically: Boolean! = true
+  "What the seller calls the subscription, at most 100 characters."
+  friendlyName: String
+}
+
+"What is known of a company to add."
+input OrderCustomerDetailsInput {
+  "The name of the company."
+  companyName: String
+  "The registration ID; needed where the country asks for it."
+  registrationId: String
+  "The address."
+  address: CustomerAddressInput
+  "The first label of the tenant's domain; see ` + "`" + `checkDomainAvailability` + "`" + `."
+  domainPrefix: String
+  "Where bills go."
+  billingEmail: String
+  "The telephone number; needed where the country asks for it."
+  phone: String
+  "The language of mails to it, ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `; the country's without it."
+  locale: String
+  "Whether its partners may be granted the ownership of its resources. An offer of that kind implies it."
+  isAzureType: Boolean! = false
+}
+
+"The first administrator of a customer to add."
+input OrderAdminInput {
+  "The address, which is the user name."
+  email: String
+  "The first name."
+  firstName: String
+  "The last name."
+  lastName: String
+}
+
+"A customer to add. Each part replaces what the draft had of it; what is absent stays."
+input OrderNewcomerInput {
+  "The company."
+  details: OrderCustomerDetailsInput
+  "The first administrator."
+  admin: OrderAdminInput
+  "The customer agreement, attested by an admin or sales agent."
+  agreement: CustomerAgreementInput
+  "How the first administrator gets in; by a mailed link without it."
+  welcome: OrderWelcome
+}
+
+"Whom to order for, through whom, and what."
+input StartOrderInput {
+  "The customer; without it one is to be added."
+  customerId: ID
+  "The reseller that a provider sells through."
+  resellerId: ID
+  "The customer to add, as far as it is known; not together with ` + "`" + `customerId` + "`" + `."
+  newcomer: OrderNewcomerInput
+  "What to order, at most 50 lines."
+  lines: [OrderLineInput!]! = []
+  "1 to 128 characters; the same key again within 48 hours gives the first draft."
+  idempotencyKey: String
+}
+
+"Which draft, and what changes; what is absent or null stays."
+input SaveOrderInput {
+  "The id of the draft."
+  orderId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the order has changed since this version."
+  expectedVersion: Int
+  "The reseller that a provider sells through; an empty id takes it out."
+  resellerId: ID
+  "The customer to add."
+  newcomer: OrderNewcomerInput
+  "What to order, in place of the lines there are, at most 50."
+  lines: [OrderLineInput!]
+}
+
+"Which draft to review."
+input ReviewOrderInput {
+  "The id of the draft."
+  orderId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the order has changed since this version."
+  expectedVersion: Int
+}
+
+"Which draft to submit."
+input SubmitOrderInput {
+  "The id of the draft."
+  orderId: ID!
+  "The version that was reviewed: refuses with ` + "`" + `CONFLICT` + "`" + ` where the order has changed since."
+  expectedVersion: Int
+  "1 to 128 characters; the same key again within 48 hours gives the first result, without the temporary password."
+  idempotencyKey: String
+}
+
+"Which draft to drop."
+input CancelOrderInput {
+  "The id of the draft."
+  orderId: ID!
+  "Refuses with ` + "`" + `CONFLICT` + "`" + ` where the order has changed since this version."
+  expectedVersion: Int
+}
+
+"Which line to try again."
+input RetryOrderLineInput {
+  "The id of the line."
+  orderLineId: ID!
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of another attempt."
+  idempotencyKey: String
+}
+
+"Which line to give up."
+input AbandonOrderLineInput {
+  "The id of the line."
+  orderLineId: ID!
+}
+
+"What beginning a draft gave."
+type StartOrderPayload {
+  "The order; null exactly when there are errors."
+  order: Order
+  "Why nothing was done; empty on success."
+  userErrors: [StartOrderError!]!
+}
+
+"What changing a draft gave."
+type SaveOrderPayload {
+  "The order; null exactly when there are errors."
+  order: Order
+  "Why nothing was done; empty on success."
+  userErrors: [SaveOrderError!]!
+}
+
+"What reviewing a draft gave."
+type ReviewOrderPayload {
+  "The order; null exactly when there are errors."
+  order: Order
+  "Why nothing was done; empty on success."
+  userErrors: [ReviewOrderError!]!
+}
+
+"What submitting an order gave."
+type SubmitOrderPayload {
+  "The order; null exactly when there are errors."
+  order: Order
+  "The user name of the customer's first administrator; null where no customer was added."
+  adminEmail: String
+  "The temporary password. It is shown this once, works for 7 days, and only to choose another; null without one, and where it was shown before."
+  temporaryPassword: String
+  "Whether an earlier answer to the same ` + "`" + `idempotencyKey` + "`" + ` has shown the temporary password; null where nothing was submitted."
+  isAlreadyShown: Boolean
+  "Why nothing was done; empty on success."
+  userErrors: [SubmitOrderError!]!
+}
+
+"What dropping a draft gave."
+type CancelOrderPayload {
+  "The order; null exactly when there are errors."
+  order: Order
+  "Why nothing was done; empty on success."
+  userErrors: [CancelOrderError!]!
+}
+
+"What trying a line again gave."
+type RetryOrderLinePayload {
+  "The line; null exactly when there are errors."
+  orderLine: OrderLine
+  "The new attempt."
+  operation: Operation
+  "Why nothing was done; empty on success."
+  userErrors: [RetryOrderLineError!]!
+}
+
+"What giving a line up gave."
+type AbandonOrderLinePayload {
+  "The line; null exactly when there are errors."
+  orderLine: OrderLine
+  "Why nothing was done; empty on success."
+  userErrors: [AbandonOrderLineError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why the draft was not begun."
+type StartOrderError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: StartOrderErrorCode!
+}
+
+"The codes of why the draft was not begun."
+enum StartOrderErrorCode {
+  "The term is no whole number of these billing cycles."
+  BILLING_CYCLE_NOT_OF_TERM
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The key was used with another input."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The order is for a customer that is here already."
+  ORDER_HAS_CUSTOMER
+  "More licences than the most that may be bought."
+  QUANTITY_TOO_HIGH
+  "Fewer licences than the least that may be bought."
+  QUANTITY_TOO_LOW
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+}
+
+"Why the draft was not changed."
+type SaveOrderError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SaveOrderErrorCode!
+}
+
+"The codes of why the draft was not changed."
+enum SaveOrderErrorCode {
+  "The term is no whole number of these billing cycles."
+  BILLING_CYCLE_NOT_OF_TERM
+  "The order has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The draft was kept for 7 days and dropped."
+  ORDER_EXPIRED
+  "The order is for a customer that is here already."
+  ORDER_HAS_CUSTOMER
+  "The order is no draft any more."
+  ORDER_NOT_DRAFT
+  "More licences than the most that may be bought."
+  QUANTITY_TOO_HIGH
+  "Fewer licences than the least that may be bought."
+  QUANTITY_TOO_LOW
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
+}
+
+"Why the order cannot be submitted as it is."
+type ReviewOrderError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReviewOrderErrorCode!
+}
+
+"The codes of why the order cannot be submitted as it is."
+enum ReviewOrderErrorCode {
+  "The customer belongs to the house of the seller or the reseller."
+  AFFILIATE
+  "The customer belongs to the house of a reseller of the seller."
+  ALREADY_PARTNERED
+  "The order has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The programme does not know the country, or it is closed to newcomers."
+  COUNTRY_UNKNOWN
+  "The customer agreement is missing."
+  CUSTOMER_AGREEMENT_MISSING
+  "The customer agreement is to be attested."
+  CUSTOMER_AGREEMENT_REQUIRED
+  "The registration ID is that of a customer in the programme."
+  CUSTOMER_EXISTS
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The day has the wrong form."
+  DATE_INVALID
+  "The day is in the future."
+  DATE_IN_FUTURE
+  "The domain is taken."
+  DOMAIN_NOT_AVAILABLE
+  "The prefix is not 3 to 40 letters, digits and hyphens, beginning with a letter."
+  DOMAIN_PREFIX_INVALID
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is that of a user already."
+  EMAIL_NOT_AVAILABLE
+  "The address is of the seller's or reseller's own domain."
+  EMAIL_OF_SELLER
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The offer is not sold in the customer's country."
+  OFFER_NOT_SOLD_IN_COUNTRY
+  "The offer is no longer sold."
+  OFFER_RETIRED
+  "The draft was kept for 7 days and dropped."
+  ORDER_EXPIRED
+  "The order has no line."
+  ORDER_LINES_REQUIRED
+  "The order is no draft any more."
+  ORDER_NOT_DRAFT
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The add-on needs another offer, which the customer neither has nor orders with it."
+  PREREQUISITE_MISSING
+  "More licences than the most that may be bought."
+  QUANTITY_TOO_HIGH
+  "Fewer licences than the least that may be bought."
+  QUANTITY_TOO_LOW
+  "Not all of them are of one region."
+  REGION_MISMATCH
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "The seller has no relationship with the customer."
+  RELATIONSHIP_MISSING
+  "A value is missing."
+  REQUIRED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "The partner that it is sold through is no reseller of a provider."
+  RESELLER_KIND
+  "The reseller does not take part in the programme now."
+  RESELLER_NOT_ACTIVE
+  "The reseller has no relationship with the customer."
+  RESELLER_NOT_RELATED
+  "The customer would be the seller or the reseller itself."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither a provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller does not take part in the programme now."
+  SELLER_NOT_ACTIVE
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "The customer's tenant is a partner's."
+  TENANT_IS_PARTNER
+  "The offer is not sold for this term with this billing cycle."
+  TERM_NOT_OFFERED
+  "A value is too long."
+  TOO_LONG
+  "A value is too short."
+  TOO_SHORT
+}
+
+"Why the order was not submitted."
+type SubmitOrderError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SubmitOrderErrorCode!
+}
+
+"The codes of why the order was not submitted."
+enum SubmitOrderErrorCode {
+  "The customer belongs to the house of the seller or the reseller."
+  AFFILIATE
+  "The customer belongs to the house of a reseller of the seller."
+  ALREADY_PARTNERED
+  "The order has changed since the expected version."
+  CONFLICT
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The programme does not know the country, or it is closed to newcomers."
+  COUNTRY_UNKNOWN
+  "The customer agreement is missing."
+  CUSTOMER_AGREEMENT_MISSING
+  "The customer agreement is to be attested."
+  CUSTOMER_AGREEMENT_REQUIRED
+  "The registration ID is that of a customer in the programme."
+  CUSTOMER_EXISTS
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The day has the wrong form."
+  DATE_INVALID
+  "The day is in the future."
+  DATE_IN_FUTURE
+  "The domain is taken."
+  DOMAIN_NOT_AVAILABLE
+  "The prefix is not 3 to 40 letters, digits and hyphens, beginning with a letter."
+  DOMAIN_PREFIX_INVALID
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is that of a user already."
+  EMAIL_NOT_AVAILABLE
+  "The address is of the seller's or reseller's own domain."
+  EMAIL_OF_SELLER
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The key was used with another input."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The text holds a link, which is not allowed there."
+  LINK_NOT_ALLOWED
+  "The name is only signs or a bare legal form."
+  NAME_INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The offer is not sold in the customer's country."
+  OFFER_NOT_SOLD_IN_COUNTRY
+  "The offer is no longer sold."
+  OFFER_RETIRED
+  "The draft was kept for 7 days and dropped."
+  ORDER_EXPIRED
+  "The order has no line."
+  ORDER_LINES_REQUIRED
+  "The order is no draft any more."
+  ORDER_NOT_DRAFT
+  "The order was not reviewed, or changed since."
+  ORDER_NOT_REVIEWED
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "The telephone number has the wrong form."
+  PHONE_INVALID
+  "The postal code has the wrong form."
+  POSTAL_CODE_INVALID
+  "The add-on needs another offer, which the customer neither has nor orders with it."
+  PREREQUISITE_MISSING
+  "The price differs from the reviewed one: review the order again."
+  PRICE_CHANGED
+  "More licences than the most that may be bought."
+  QUANTITY_TOO_HIGH
+  "Fewer licences than the least that may be bought."
+  QUANTITY_TOO_LOW
+  "Not all of them are of one region."
+  REGION_MISMATCH
+  "The registration ID has not the form of the country's, or its check digits are wrong."
+  REGISTRATION_ID_INVALID
+  "The country asks for the registration ID."
+  REGISTRATION_ID_REQUIRED
+  "The seller has no relationship with the customer."
+  RELATIONSHIP_MISSING
+  "A value is missing."
+  REQUIRED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "The partner that it is sold through is no reseller of a provider."
+  RESELLER_KIND
+  "The reseller does not take part in the programme now."
+  RESELLER_NOT_ACTIVE
+  "The reseller has no relationship with the customer."
+  RESELLER_NOT_RELATED
+  "The customer would be the seller or the reseller itself."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither a provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller does not take part in the programme now."
+  SELLER_NOT_ACTIVE
+  "Addresses of the country name no state."
+  STATE_NOT_OF_COUNTRY
+  "The country's list does not have the state."
+  STATE_UNKNOWN
+  "The customer's tenant is a partner's."
+  TENANT_IS_PARTNER
+  "The offer is not sold for this term with this billing cycle."
+  TERM_NOT_OFFERED
+  "A value is too long."
+  TOO_LONG
+  "A value is too short."
+  TOO_SHORT
+}
+
+"Why the draft was not dropped."
+type CancelOrderError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: CancelOrderErrorCode!
+}
+
+"The codes of why the draft was not dropped."
+enum CancelOrderErrorCode {
+  "The order has changed since the expected version."
+  CONFLICT
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The draft was kept for 7 days and dropped."
+  ORDER_EXPIRED
+  "The order is no draft any more."
+  ORDER_NOT_DRAFT
+}
+
+"Why the line is not tried again."
+type RetryOrderLineError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RetryOrderLineErrorCode!
+}
+
+"The codes of why the line is not tried again."
+enum RetryOrderLineErrorCode {
+  "The customer belongs to the house of the seller or the reseller."
+  AFFILIATE
+  "The customer belongs to the house of a reseller of the seller."
+  ALREADY_PARTNERED
+  "The customer agreement is missing."
+  CUSTOMER_AGREEMENT_MISSING
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The key was used with another input."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The offer is not sold in the customer's country."
+  OFFER_NOT_SOLD_IN_COUNTRY
+  "The offer is no longer sold."
+  OFFER_RETIRED
+  "The line has not failed."
+  ORDER_LINE_NOT_FAILED
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "The add-on needs another offer, which the customer neither has nor orders with it."
+  PREREQUISITE_MISSING
+  "More licences than the most that may be bought."
+  QUANTITY_TOO_HIGH
+  "Fewer licences than the least that may be bought."
+  QUANTITY_TOO_LOW
+  "Not all of them are of one region."
+  REGION_MISMATCH
+  "The seller has no relationship with the customer."
+  RELATIONSHIP_MISSING
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "The partner that it is sold through is no reseller of a provider."
+  RESELLER_KIND
+  "The reseller does not take part in the programme now."
+  RESELLER_NOT_ACTIVE
+  "The reseller has no relationship with the customer."
+  RESELLER_NOT_RELATED
+  "The customer would be the seller or the reseller itself."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither a provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller does not take part in the programme now."
+  SELLER_NOT_ACTIVE
+  "The customer's tenant is a partner's."
+  TENANT_IS_PARTNER
+  "The offer is not sold for this term with this billing cycle."
+  TERM_NOT_OFFERED
+}
+
+"Why the line was not given up."
+type AbandonOrderLineError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AbandonOrderLineErrorCode!
+}
+
+"The codes of why the line was not given up."
+enum AbandonOrderLineErrorCode {
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "The line has not failed."
+  ORDER_LINE_NOT_FAILED
 }
 `, BuiltIn: false},
 	{Name: "../schema/partner.graphqls", Input: `extend type Query {
@@ -8000,6 +10935,857 @@ enum ImportBusinessRegisterErrorCode {
   NOT_FOUND
 }
 `, BuiltIn: false},
+	{Name: "../schema/subscription.graphqls", Input: `extend type Query {
+  """
+  The subscriptions that the viewer sees, by their names: a seller what it sells, a reseller what was sold through
+  it to customers that it is related to and what it supports, a customer its own, the operator all.
+  """
+  productSubscriptions(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: ProductSubscriptionFilter
+    "The ordering; by name without it. Cursors hold for one ordering only."
+    orderBy: ProductSubscriptionOrder
+  ): ProductSubscriptionConnection! @access(permission: SUBSCRIPTION_READ)
+}
+
+extend type Mutation {
+  """
+  Raises the licences of a subscription to a number, at any time, for the price of its term. What is added can be
+  given back for 7 days. The seller may.
+  """
+  addLicences(
+    "Which subscription, and how many licences."
+    input: AddLicencesInput!
+  ): AddLicencesPayload! @access(permission: SUBSCRIPTION_MANAGE)
+
+  """
+  Lowers the licences of a subscription to a number: those that were bought or renewed within 7 days, or added
+  within 7 days. The seller may.
+  """
+  reduceLicences(
+    "Which subscription, and how many licences."
+    input: ReduceLicencesInput!
+  ): ReduceLicencesPayload! @access(permission: SUBSCRIPTION_MANAGE)
+
+  """
+  Ends a subscription for good, while all of it can be given back: within 7 days of its purchase or renewal. The
+  seller may.
+  """
+  cancelProductSubscription(
+    "Which subscription."
+    input: CancelProductSubscriptionInput!
+  ): CancelProductSubscriptionPayload! @access(permission: SUBSCRIPTION_MANAGE)
+
+  """
+  Stops a subscription until it is reactivated; its term goes on, and where it ends before, the subscription is
+  disabled. The seller may.
+  """
+  suspendProductSubscription(
+    "Which subscription."
+    input: SuspendProductSubscriptionInput!
+  ): SuspendProductSubscriptionPayload! @access(permission: SUBSCRIPTION_MANAGE)
+
+  """
+  Takes a subscription up again: a suspended one in its term, an expired or disabled one with a new term from
+  today on, at today's price. The seller may.
+  """
+  reactivateProductSubscription(
+    "Which subscription."
+    input: ReactivateProductSubscriptionInput!
+  ): ReactivateProductSubscriptionPayload! @access(permission: SUBSCRIPTION_MANAGE)
+
+  """
+  Says whether a subscription is renewed by itself at its term's end, at the price of that day. The seller may.
+  """
+  setProductSubscriptionRenewal(
+    "Which subscription, and whether."
+    input: SetProductSubscriptionRenewalInput!
+  ): SetProductSubscriptionRenewalPayload! @access(permission: SUBSCRIPTION_MANAGE)
+
+  """
+  Gives a subscription a friendly name. The seller may.
+  """
+  renameProductSubscription(
+    "Which subscription, and its name."
+    input: RenameProductSubscriptionInput!
+  ): RenameProductSubscriptionPayload! @access(permission: SUBSCRIPTION_MANAGE)
+
+  """
+  Gives one of the provider's resellers, who is related to the customer, the credit for a subscription whose offer
+  is eligible; it gives no rights. The seller may.
+  """
+  associateReseller(
+    "Which subscription, and whom."
+    input: AssociateResellerInput!
+  ): AssociateResellerPayload! @access(permission: SUBSCRIPTION_ASSOCIATE)
+
+  """
+  Makes a reseller that is related to the customer the support contact of a subscription, which it then sees
+  alone, or the seller again. The seller may.
+  """
+  designateSupportContact(
+    "Which subscription, and whom."
+    input: DesignateSupportContactInput!
+  ): DesignateSupportContactPayload! @access(permission: SUBSCRIPTION_DESIGNATE)
+}
+
+extend type Partnership {
+  "How many subscriptions the two sold together and are not over: what stands in the way of ending it. ` + "`" + `productSubscriptions` + "`" + ` lists them."
+  openSubscriptionCount: Int!
+}
+
+extend type Customer {
+  "The subscriptions that the viewer sees of it, by their names."
+  subscriptions(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: ProductSubscriptionFilter
+    "The ordering; by name without it. Cursors hold for one ordering only."
+    orderBy: ProductSubscriptionOrder
+  ): ProductSubscriptionConnection!
+}
+
+extend type Subscription {
+  "Subscriptions of the viewer's sight that began or changed."
+  productSubscriptionChanged(
+    "Only this one."
+    id: ID
+  ): ProductSubscription! @access(permission: SUBSCRIPTION_READ)
+}
+
+"Where a subscription stands."
+enum ProductSubscriptionStatus {
+  "Bought, and waits to be provisioned."
+  PENDING
+  "Works."
+  ACTIVE
+  "Stopped; it can be reactivated, and its term goes on."
+  SUSPENDED
+  "Its term ended without a renewal; it still works for 30 days."
+  EXPIRED
+  "It does not work any more, and is deleted after 90 days."
+  DISABLED
+  "It is over for good."
+  CANCELLED
+}
+
+"""
+Licences of an offer that a customer has for a term. All of its days are days in UTC; a term begins with the day of
+the purchase and ends where the same day of the month begins, or the month's last one where it has no such day.
+"""
+type ProductSubscription implements Node {
+  "The opaque, permanent id."
+  id: ID!
+  "Whose it is; null where hidden, as for a partner whose relationship with the customer was removed."
+  customer: Customer
+  "The provider or direct-bill partner that sells it; null where the viewer has no partnership with it, ` + "`" + `sellerName` + "`" + ` tells it."
+  seller: Partner
+  "The legal name of who sells it."
+  sellerName: String!
+  "The reseller through whom it was sold; null for nobody, or where hidden."
+  reseller: Partner
+  "The legal name of that reseller; null for nobody, or where the viewer may not know of it."
+  resellerName: String
+  "The offer as it is now; null where hidden."
+  offer: Offer
+  "What the offer was called when it was bought."
+  offerName: String!
+  "What the seller calls it; null for as the offer."
+  friendlyName: String
+  "How many licences."
+  quantity: Int!
+  "How long it is committed to."
+  term: OfferTerm!
+  "How often it is billed."
+  billingCycle: BillingCycle!
+  "The list price of one licence for a billing cycle, which stays for the term."
+  unitPrice: Money!
+  "The list price of all licences for a billing cycle."
+  totalPrice: Money!
+  "Where it stands."
+  status: ProductSubscriptionStatus!
+  "The stable code of why it stands there; null where that is plain."
+  statusReason: String
+  "Why it stands there, in the viewer's language; null where that is plain."
+  statusMessage: String
+  "Whether it is renewed by itself at the end of its term, at the price of that day."
+  isRenewedAutomatically: Boolean!
+  "When it was provisioned; null before that."
+  purchasedAt: Time
+  "When its present term began; null before it was provisioned."
+  termStartedAt: Time
+  "When its present term ends; null before it was provisioned."
+  commitmentEndsAt: Time
+  "How many licences can be given back now: what was bought, renewed or added within 7 days."
+  reducibleQuantity: Int!
+  "Until when something can be given back; null where nothing can."
+  windowEndsAt: Time
+  "Whether all of it can be given back now, so that it can be cancelled."
+  isCancellable: Boolean!
+  "When it is renewed, expires, is disabled or deleted next; null for never."
+  nextChangeAt: Time
+  "Since when it is suspended; null where it is not."
+  suspendedAt: Time
+  "Since when it is expired; null where it is not."
+  expiredAt: Time
+  "Since when it is disabled; null where it is not."
+  disabledAt: Time
+  "When it was over; null while it is not."
+  cancelledAt: Time
+  "The reseller that gets the credit for it; null for nobody, or where hidden."
+  associatedReseller: Partner
+  "Who supports it; null where hidden."
+  supportContact: Partner
+  "The legal name of who supports it; null where the viewer may not know of it."
+  supportContactName: String
+  "What happened to it, the newest first."
+  history(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the list; cursors hold for one filter only."
+    filter: ProductSubscriptionEventFilter
+  ): ProductSubscriptionEventConnection!
+  "Grows with every change; for ` + "`" + `expectedVersion` + "`" + `."
+  version: Int!
+  "When it was ordered."
+  createdAt: Time!
+  "When it last changed."
+  updatedAt: Time!
+}
+
+"One row of a list of subscriptions with its place."
+type ProductSubscriptionEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: ProductSubscription!
+}
+
+"One page of a list of subscriptions."
+type ProductSubscriptionConnection {
+  "The page's rows with their places."
+  edges: [ProductSubscriptionEdge!]!
+  "The page's rows without their places."
+  nodes: [ProductSubscription!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a list of subscriptions; conditions given together must all hold."
+input ProductSubscriptionFilter {
+  "Only where the friendly name, or the offer's where there is none, begins so."
+  search: String
+  "Only in one of these states, at most 6."
+  status: [ProductSubscriptionStatus!]
+  "Only of this customer."
+  customerId: ID
+  "Only what this partner sells."
+  sellerId: ID
+  "Only what was sold through this reseller; of others than itself a partner finds its own sales."
+  resellerId: ID
+  "Only of this offer."
+  offerId: ID
+  "Only of this term."
+  term: OfferTerm
+  "Only those that are renewed by themselves, or only the others."
+  isRenewedAutomatically: Boolean
+}
+
+"What a list of subscriptions is sorted by."
+enum ProductSubscriptionOrderField {
+  "By friendly name, or the offer's where there is none."
+  NAME
+  "By when it was ordered."
+  CREATED_AT
+}
+
+"An ordering of subscriptions; equal values are sorted by id."
+input ProductSubscriptionOrder {
+  "What to sort by."
+  field: ProductSubscriptionOrderField! = NAME
+  "The direction."
+  direction: OrderDirection! = ASC
+}
+
+"What happened to a subscription."
+enum ProductSubscriptionEventKind {
+  "It was ordered."
+  CREATED
+  "It was provisioned, and its term began."
+  ACTIVATED
+  "It could not be provisioned; its order tells more."
+  PROVISIONING_FAILED
+  "Licences were added."
+  LICENCES_ADDED
+  "Licences were given back."
+  LICENCES_REDUCED
+  "Another term began, at the price of that day."
+  RENEWED
+  "It was suspended."
+  SUSPENDED
+  "It was taken up again."
+  REACTIVATED
+  "Its term ended without a renewal."
+  EXPIRED
+  "It does not work any more."
+  DISABLED
+  "It was given back, or never provisioned."
+  CANCELLED
+  "Its time was over."
+  DELETED
+  "Whether it is renewed by itself was said."
+  AUTO_RENEW_SET
+  "It was renamed."
+  RENAMED
+  "Another reseller, or none, gets the credit for it."
+  RESELLER_ASSOCIATED
+  "Somebody else supports it."
+  SUPPORT_CONTACT_DESIGNATED
+}
+
+"Something that happened to a subscription, with what it came to."
+type ProductSubscriptionEvent {
+  "What happened."
+  kind: ProductSubscriptionEventKind!
+  "When: what falls due happens at the moment at which it was due."
+  occurredAt: Time!
+  "The person who did it; null for what happened by itself, or where hidden."
+  actor: User
+  "The stable code of why; null where that is plain."
+  reason: String
+  "Why, in the viewer's language; null where that is plain."
+  message: String
+  "Where the subscription stood afterwards."
+  status: ProductSubscriptionStatus!
+  "How many licences it had afterwards."
+  quantity: Int!
+  "The list price of one licence for a billing cycle afterwards."
+  unitPrice: Money!
+}
+
+"Narrows a subscription's history."
+input ProductSubscriptionEventFilter {
+  "Only events of these kinds, at most 16."
+  kind: [ProductSubscriptionEventKind!]
+}
+
+"One row of a list of a subscription's history with its place."
+type ProductSubscriptionEventEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: ProductSubscriptionEvent!
+}
+
+"One page of a list of a subscription's history."
+type ProductSubscriptionEventConnection {
+  "The page's rows with their places."
+  edges: [ProductSubscriptionEventEdge!]!
+  "The page's rows without their places."
+  nodes: [ProductSubscriptionEvent!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Which subscription, and how many licences."
+input AddLicencesInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "How many licences there are to be: the new total, not the difference."
+  quantity: Int!
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type AddLicencesPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [AddLicencesError!]!
+}
+
+"Which subscription, and how many licences."
+input ReduceLicencesInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "How many licences there are to be: the new total, not the difference."
+  quantity: Int!
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type ReduceLicencesPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [ReduceLicencesError!]!
+}
+
+"Which subscription."
+input CancelProductSubscriptionInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type CancelProductSubscriptionPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [CancelProductSubscriptionError!]!
+}
+
+"Which subscription."
+input SuspendProductSubscriptionInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type SuspendProductSubscriptionPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [SuspendProductSubscriptionError!]!
+}
+
+"Which subscription."
+input ReactivateProductSubscriptionInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type ReactivateProductSubscriptionPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [ReactivateProductSubscriptionError!]!
+}
+
+"Which subscription, and whether."
+input SetProductSubscriptionRenewalInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "Whether it is to be renewed."
+  isRenewedAutomatically: Boolean!
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type SetProductSubscriptionRenewalPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [SetProductSubscriptionRenewalError!]!
+}
+
+"Which subscription, and its name."
+input RenameProductSubscriptionInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "At most 100 characters; null or empty for the name of the offer."
+  friendlyName: String
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type RenameProductSubscriptionPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [RenameProductSubscriptionError!]!
+}
+
+"Which subscription, and whom."
+input AssociateResellerInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "The id of the reseller; null takes the credit away."
+  resellerId: ID
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type AssociateResellerPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [AssociateResellerError!]!
+}
+
+"Which subscription, and whom."
+input DesignateSupportContactInput {
+  "The id of the subscription."
+  subscriptionId: ID!
+  "The id of the reseller; null for the seller."
+  partnerId: ID
+  "The version that the person saw; with another one the answer is ` + "`" + `CONFLICT` + "`" + `."
+  expectedVersion: Int
+}
+
+"What came of it."
+type DesignateSupportContactPayload {
+  "The subscription; null exactly when there are errors."
+  productSubscription: ProductSubscription
+  "Why nothing was done; empty on success."
+  userErrors: [DesignateSupportContactError!]!
+}
+
+# ---- Errors: one type and one enum of codes a mutation ----
+
+"Why no licences were added."
+type AddLicencesError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AddLicencesErrorCode!
+}
+
+"The codes of why no licences were added."
+enum AddLicencesErrorCode {
+  "The customer belongs to the house of the seller or the reseller."
+  AFFILIATE
+  "The customer belongs to the house of a reseller of the seller."
+  ALREADY_PARTNERED
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The customer agreement is missing."
+  CUSTOMER_AGREEMENT_MISSING
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The subscription is absent or hidden."
+  NOT_FOUND
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "The number is not higher than that of today."
+  QUANTITY_NOT_HIGHER
+  "More than the most that the offer allows."
+  QUANTITY_TOO_HIGH
+  "Not all of them are of one region."
+  REGION_MISMATCH
+  "The seller has no relationship with the customer."
+  RELATIONSHIP_MISSING
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "The partner that it is sold through is no reseller of a provider."
+  RESELLER_KIND
+  "The reseller does not take part in the programme now."
+  RESELLER_NOT_ACTIVE
+  "The reseller has no relationship with the customer."
+  RESELLER_NOT_RELATED
+  "The customer would be the seller or the reseller itself."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither a provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller does not take part in the programme now."
+  SELLER_NOT_ACTIVE
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+  "The customer's tenant is a partner's."
+  TENANT_IS_PARTNER
+}
+
+"Why no licences were given back."
+type ReduceLicencesError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReduceLicencesErrorCode!
+}
+
+"The codes of why no licences were given back."
+enum ReduceLicencesErrorCode {
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The subscription is absent or hidden."
+  NOT_FOUND
+  "The number is not lower than that of today."
+  QUANTITY_NOT_LOWER
+  "Fewer than the least that the offer allows."
+  QUANTITY_TOO_LOW
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+  "So many licences cannot be given back any more."
+  WINDOW_CLOSED
+}
+
+"Why the subscription was not cancelled."
+type CancelProductSubscriptionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: CancelProductSubscriptionErrorCode!
+}
+
+"The codes of why the subscription was not cancelled."
+enum CancelProductSubscriptionErrorCode {
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The subscription is absent or hidden."
+  NOT_FOUND
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+  "So many licences cannot be given back any more."
+  WINDOW_CLOSED
+}
+
+"Why the subscription was not suspended."
+type SuspendProductSubscriptionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SuspendProductSubscriptionErrorCode!
+}
+
+"The codes of why the subscription was not suspended."
+enum SuspendProductSubscriptionErrorCode {
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The subscription is absent or hidden."
+  NOT_FOUND
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+}
+
+"Why the subscription was not taken up again."
+type ReactivateProductSubscriptionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: ReactivateProductSubscriptionErrorCode!
+}
+
+"The codes of why the subscription was not taken up again."
+enum ReactivateProductSubscriptionErrorCode {
+  "The customer belongs to the house of the seller or the reseller."
+  AFFILIATE
+  "The customer belongs to the house of a reseller of the seller."
+  ALREADY_PARTNERED
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The customer agreement is missing."
+  CUSTOMER_AGREEMENT_MISSING
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The subscription is absent or hidden."
+  NOT_FOUND
+  "The offer is not sold in the customer's country."
+  OFFER_NOT_SOLD_IN_COUNTRY
+  "The offer is not sold any more."
+  OFFER_RETIRED
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "Not all of them are of one region."
+  REGION_MISMATCH
+  "The seller has no relationship with the customer."
+  RELATIONSHIP_MISSING
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "The partner that it is sold through is no reseller of a provider."
+  RESELLER_KIND
+  "The reseller does not take part in the programme now."
+  RESELLER_NOT_ACTIVE
+  "The reseller has no relationship with the customer."
+  RESELLER_NOT_RELATED
+  "The customer would be the seller or the reseller itself."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither a provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller does not take part in the programme now."
+  SELLER_NOT_ACTIVE
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+  "The customer's tenant is a partner's."
+  TENANT_IS_PARTNER
+  "The offer has no price for the term and billing cycle any more."
+  TERM_NOT_OFFERED
+  "A trial ends with its term."
+  TRIAL_NOT_RENEWABLE
+}
+
+"Why the renewal was not set."
+type SetProductSubscriptionRenewalError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: SetProductSubscriptionRenewalErrorCode!
+}
+
+"The codes of why the renewal was not set."
+enum SetProductSubscriptionRenewalErrorCode {
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The subscription is absent or hidden."
+  NOT_FOUND
+  "The offer is not sold in the customer's country."
+  OFFER_NOT_SOLD_IN_COUNTRY
+  "The offer is not sold any more."
+  OFFER_RETIRED
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+  "The offer has no price for the term and billing cycle any more."
+  TERM_NOT_OFFERED
+  "A trial ends with its term."
+  TRIAL_NOT_RENEWABLE
+}
+
+"Why the subscription was not renamed."
+type RenameProductSubscriptionError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: RenameProductSubscriptionErrorCode!
+}
+
+"The codes of why the subscription was not renamed."
+enum RenameProductSubscriptionErrorCode {
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The name holds characters that deceive or break."
+  CONTROL_CHARACTERS
+  "The name holds something that mail programs make a link of."
+  LINK_NOT_ALLOWED
+  "The subscription is absent or hidden."
+  NOT_FOUND
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+  "The name has more than 100 characters."
+  TOO_LONG
+}
+
+"Why no reseller was associated."
+type AssociateResellerError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: AssociateResellerErrorCode!
+}
+
+"The codes of why no reseller was associated."
+enum AssociateResellerErrorCode {
+  "The customer belongs to the house of the seller or the reseller."
+  AFFILIATE
+  "The customer belongs to the house of a reseller of the seller."
+  ALREADY_PARTNERED
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The customer agreement is missing."
+  CUSTOMER_AGREEMENT_MISSING
+  "The customer is suspended."
+  CUSTOMER_SUSPENDED
+  "The subscription or the partner is absent or hidden."
+  NOT_FOUND
+  "No reseller gets credit for the offer."
+  OFFER_NOT_ELIGIBLE
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "Not all of them are of one region."
+  REGION_MISMATCH
+  "The seller has no relationship with the customer."
+  RELATIONSHIP_MISSING
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "The partner that it is sold through is no reseller of a provider."
+  RESELLER_KIND
+  "The reseller does not take part in the programme now."
+  RESELLER_NOT_ACTIVE
+  "The reseller has no relationship with the customer."
+  RESELLER_NOT_RELATED
+  "The customer would be the seller or the reseller itself."
+  SELF_DEALING
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither a provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller does not take part in the programme now."
+  SELLER_NOT_ACTIVE
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+  "The customer's tenant is a partner's."
+  TENANT_IS_PARTNER
+}
+
+"Why the support contact stays."
+type DesignateSupportContactError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: DesignateSupportContactErrorCode!
+}
+
+"The codes of why the support contact stays."
+enum DesignateSupportContactErrorCode {
+  "Somebody changed the subscription meanwhile."
+  CONFLICT
+  "The subscription or the partner is absent or hidden."
+  NOT_FOUND
+  "The partner has no relationship with the customer."
+  PARTNER_NOT_RELATED
+  "The partner is no reseller."
+  RESELLER_REQUIRED
+  "The state of the subscription does not allow it."
+  SUBSCRIPTION_STATE
+}
+`, BuiltIn: false},
 	{Name: "../schema/support.graphqls", Input: `extend type Query {
   """
   The support requests of the viewer's organization, for the operator those of all; what was last active first.
@@ -8755,6 +12541,140 @@ enum RevokePersonalTokenErrorCode {
   NOT_FOUND
 }
 `, BuiltIn: false},
+	{Name: "../schema/tree.graphqls", Input: `extend type Query {
+  """
+  A branch of the channel's tree with the level below it, each place with its counts: without an id the branch at
+  which the viewer's own part begins. The operator sees providers, their resellers, their customers; a provider its
+  resellers and customers; a reseller its providers and customers; a direct-bill partner its customers; a customer
+  itself. Subscriptions stand under their customer. Null for what is absent or hidden, and for who has no part.
+  """
+  channelTree(
+    "What the branch is of: a partner, a partnership or a customer; see ` + "`" + `ChannelBranch.branchId` + "`" + `."
+    id: ID
+  ): ChannelTree @access(permission: TREE_READ)
+}
+
+"A branch of the channel's tree with the level below it."
+type ChannelTree {
+  "The branch itself."
+  branch: ChannelBranch!
+  "Under the programme its providers and direct-bill partners, under a reseller the providers that it buys through, by name; otherwise empty."
+  providers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the level; cursors hold for one filter only."
+    filter: ChannelPartnerFilter
+  ): ChannelBranchConnection!
+  "Under a provider the resellers that it sells through, by name; otherwise empty."
+  resellers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the level; cursors hold for one filter only."
+    filter: ChannelPartnerFilter
+  ): ChannelBranchConnection!
+  "Under the programme and under a partner all their customers, under a partnership those that both have together, by name; under a customer empty."
+  customers(
+    "The size of the page, counted from its beginning: 1 to 100. Without ` + "`" + `first` + "`" + ` and ` + "`" + `last` + "`" + ` it is 25."
+    first: Int
+    "Only rows after this cursor; with ` + "`" + `first` + "`" + `."
+    after: String
+    "The size of the page, counted from its end: 1 to 100. Not together with ` + "`" + `first` + "`" + `."
+    last: Int
+    "Only rows before this cursor; with ` + "`" + `last` + "`" + `."
+    before: String
+    "Narrows the level; cursors hold for one filter only."
+    filter: ChannelCustomerFilter
+  ): ChannelBranchConnection!
+}
+
+"What a branch of the channel's tree is of."
+enum ChannelBranchKind {
+  "The whole programme."
+  PROGRAMME
+  "An indirect provider, or what a reseller has together with one."
+  PROVIDER
+  "A direct-bill partner."
+  DIRECT_BILL
+  "An indirect reseller, or what a provider has together with one."
+  RESELLER
+  "A customer."
+  CUSTOMER
+}
+
+"A place in the channel's tree."
+type ChannelBranch {
+  "What it is of."
+  kind: ChannelBranchKind!
+  "By what ` + "`" + `channelTree` + "`" + ` gives the level below it; null for the programme."
+  branchId: ID
+  "The partner; null for the programme and for customers, and where hidden."
+  partner: Partner
+  "The partnership by which the partner stands there; null where it stands there by itself."
+  partnership: Partnership
+  "The customer; null for others."
+  customer: Customer
+  "What it comes to."
+  counts: ChannelCounts!
+}
+
+"What a branch comes to, as of now."
+type ChannelCounts {
+  "How many resellers: the programme's, or a provider's."
+  resellerCount: Int!
+  "How many customers."
+  customerCount: Int!
+  "How many subscriptions were provisioned and are not over."
+  subscriptionCount: Int!
+  "How many licences they have."
+  seatCount: Int!
+}
+
+"One row of a level of the channel's tree with its place."
+type ChannelBranchEdge {
+  "The place of the row, for ` + "`" + `after` + "`" + ` and ` + "`" + `before` + "`" + `."
+  cursor: String!
+  "The row itself."
+  node: ChannelBranch!
+}
+
+"One page of a level of the channel's tree."
+type ChannelBranchConnection {
+  "The page's rows with their places."
+  edges: [ChannelBranchEdge!]!
+  "The page's rows without their places."
+  nodes: [ChannelBranch!]!
+  "Where the page stands in the list."
+  pageInfo: PageInfo!
+  "How many rows the list has under the same filter."
+  totalCount: Count!
+}
+
+"Narrows a level of partners."
+input ChannelPartnerFilter {
+  "Only partners whose name begins with this text, in any case."
+  search: String
+}
+
+"Narrows a level of customers; conditions given together must all hold."
+input ChannelCustomerFilter {
+  "Only customers whose company name or domain begins with this text, in any case."
+  search: String
+  "True keeps those that a partner has without a reseller, false those with one."
+  lacksReseller: Boolean
+}
+`, BuiltIn: false},
 	{Name: "../schema/webhook.graphqls", Input: `extend type Query {
   "The webhook endpoints of the viewer's organization, newest first."
   webhookEndpoints(
@@ -8898,6 +12818,16 @@ enum WebhookEventType {
   SUPPORT_REQUEST_STATUS_CHANGED
   "The promised first answer to a support request is late."
   SUPPORT_REQUEST_BREACHED
+  "A customer was added."
+  CUSTOMER_ADDED
+  "A customer's record, standing, agreement or relationships changed."
+  CUSTOMER_CHANGED
+  "A grant was renewed, extended or withdrawn, or is over."
+  GRANT_CHANGED
+  "An order was submitted, or one of its lines went on."
+  ORDER_STATUS_CHANGED
+  "A subscription was bought or changed."
+  SUBSCRIPTION_CHANGED
   "A test that a person sent; no endpoint asks for it."
   WEBHOOK_TEST
 }
@@ -9487,6 +13417,50 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AbandonOrderLineError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AbandonOrderLineError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AbandonOrderLineError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AbandonOrderLineError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AbandonOrderLineError", field.Name)
+}
+
+func (ec *executionContext) childFields_AbandonOrderLinePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "orderLine":
+		return ec.fieldContext_AbandonOrderLinePayload_orderLine(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AbandonOrderLinePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AbandonOrderLinePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AcceptCustomerInvitationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AcceptCustomerInvitationError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AcceptCustomerInvitationError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AcceptCustomerInvitationError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AcceptCustomerInvitationError", field.Name)
+}
+
+func (ec *executionContext) childFields_AcceptCustomerInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_AcceptCustomerInvitationPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AcceptCustomerInvitationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AcceptCustomerInvitationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AddEnrollmentNoteError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -9531,6 +13505,28 @@ func (ec *executionContext) childFields_AddHolidayPayload(ctx context.Context, f
 		return ec.fieldContext_AddHolidayPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AddHolidayPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AddLicencesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AddLicencesError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AddLicencesError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AddLicencesError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddLicencesError", field.Name)
+}
+
+func (ec *executionContext) childFields_AddLicencesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_AddLicencesPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AddLicencesPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddLicencesPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_AddSupportNoteError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9937,6 +13933,50 @@ func (ec *executionContext) childFields_AssignTerminationPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type AssignTerminationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_AssociateResellerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AssociateResellerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AssociateResellerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AssociateResellerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssociateResellerError", field.Name)
+}
+
+func (ec *executionContext) childFields_AssociateResellerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_AssociateResellerPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AssociateResellerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AssociateResellerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AttestCustomerAgreementError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_AttestCustomerAgreementError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_AttestCustomerAgreementError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_AttestCustomerAgreementError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AttestCustomerAgreementError", field.Name)
+}
+
+func (ec *executionContext) childFields_AttestCustomerAgreementPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_AttestCustomerAgreementPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AttestCustomerAgreementPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AttestCustomerAgreementPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_AuditEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -10133,6 +14173,224 @@ func (ec *executionContext) childFields_CancelOperationPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type CancelOperationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CancelOrderError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_CancelOrderError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_CancelOrderError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_CancelOrderError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelOrderError", field.Name)
+}
+
+func (ec *executionContext) childFields_CancelOrderPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "order":
+		return ec.fieldContext_CancelOrderPayload_order(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CancelOrderPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelOrderPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CancelProductSubscriptionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_CancelProductSubscriptionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_CancelProductSubscriptionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_CancelProductSubscriptionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelProductSubscriptionError", field.Name)
+}
+
+func (ec *executionContext) childFields_CancelProductSubscriptionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_CancelProductSubscriptionPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CancelProductSubscriptionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelProductSubscriptionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CatalogImport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_CatalogImport_id(ctx, field)
+	case "format":
+		return ec.fieldContext_CatalogImport_format(ctx, field)
+	case "mode":
+		return ec.fieldContext_CatalogImport_mode(ctx, field)
+	case "isDryRun":
+		return ec.fieldContext_CatalogImport_isDryRun(ctx, field)
+	case "fileName":
+		return ec.fieldContext_CatalogImport_fileName(ctx, field)
+	case "state":
+		return ec.fieldContext_CatalogImport_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_CatalogImport_failureCode(ctx, field)
+	case "offerCount":
+		return ec.fieldContext_CatalogImport_offerCount(ctx, field)
+	case "addedCount":
+		return ec.fieldContext_CatalogImport_addedCount(ctx, field)
+	case "changedCount":
+		return ec.fieldContext_CatalogImport_changedCount(ctx, field)
+	case "unchangedCount":
+		return ec.fieldContext_CatalogImport_unchangedCount(ctx, field)
+	case "retiredCount":
+		return ec.fieldContext_CatalogImport_retiredCount(ctx, field)
+	case "problemCount":
+		return ec.fieldContext_CatalogImport_problemCount(ctx, field)
+	case "problems":
+		return ec.fieldContext_CatalogImport_problems(ctx, field)
+	case "operation":
+		return ec.fieldContext_CatalogImport_operation(ctx, field)
+	case "requestedBy":
+		return ec.fieldContext_CatalogImport_requestedBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CatalogImport_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_CatalogImport_finishedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CatalogImport", field.Name)
+}
+
+func (ec *executionContext) childFields_CatalogImportConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_CatalogImportConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_CatalogImportConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_CatalogImportConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_CatalogImportConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CatalogImportConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_CatalogImportEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_CatalogImportEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_CatalogImportEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CatalogImportEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_CatalogImportProblem(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "line":
+		return ec.fieldContext_CatalogImportProblem_line(ctx, field)
+	case "column":
+		return ec.fieldContext_CatalogImportProblem_column(ctx, field)
+	case "code":
+		return ec.fieldContext_CatalogImportProblem_code(ctx, field)
+	case "message":
+		return ec.fieldContext_CatalogImportProblem_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CatalogImportProblem", field.Name)
+}
+
+func (ec *executionContext) childFields_CatalogImportProblemConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_CatalogImportProblemConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_CatalogImportProblemConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_CatalogImportProblemConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_CatalogImportProblemConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CatalogImportProblemConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_CatalogImportProblemEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_CatalogImportProblemEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_CatalogImportProblemEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CatalogImportProblemEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelBranch(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ChannelBranch_kind(ctx, field)
+	case "branchId":
+		return ec.fieldContext_ChannelBranch_branchId(ctx, field)
+	case "partner":
+		return ec.fieldContext_ChannelBranch_partner(ctx, field)
+	case "partnership":
+		return ec.fieldContext_ChannelBranch_partnership(ctx, field)
+	case "customer":
+		return ec.fieldContext_ChannelBranch_customer(ctx, field)
+	case "counts":
+		return ec.fieldContext_ChannelBranch_counts(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelBranch", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelBranchConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ChannelBranchConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ChannelBranchConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ChannelBranchConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ChannelBranchConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelBranchConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelBranchEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ChannelBranchEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ChannelBranchEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelBranchEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "resellerCount":
+		return ec.fieldContext_ChannelCounts_resellerCount(ctx, field)
+	case "customerCount":
+		return ec.fieldContext_ChannelCounts_customerCount(ctx, field)
+	case "subscriptionCount":
+		return ec.fieldContext_ChannelCounts_subscriptionCount(ctx, field)
+	case "seatCount":
+		return ec.fieldContext_ChannelCounts_seatCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelCounts", field.Name)
+}
+
+func (ec *executionContext) childFields_ChannelTree(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "branch":
+		return ec.fieldContext_ChannelTree_branch(ctx, field)
+	case "providers":
+		return ec.fieldContext_ChannelTree_providers(ctx, field)
+	case "resellers":
+		return ec.fieldContext_ChannelTree_resellers(ctx, field)
+	case "customers":
+		return ec.fieldContext_ChannelTree_customers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChannelTree", field.Name)
+}
+
 func (ec *executionContext) childFields_ClosePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -10293,6 +14551,236 @@ func (ec *executionContext) childFields_CreateWebhookEndpointPayload(ctx context
 	return nil, fmt.Errorf("no field named %q was found under type CreateWebhookEndpointPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_Customer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Customer_id(ctx, field)
+	case "companyName":
+		return ec.fieldContext_Customer_companyName(ctx, field)
+	case "domain":
+		return ec.fieldContext_Customer_domain(ctx, field)
+	case "country":
+		return ec.fieldContext_Customer_country(ctx, field)
+	case "region":
+		return ec.fieldContext_Customer_region(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_Customer_registrationId(ctx, field)
+	case "address":
+		return ec.fieldContext_Customer_address(ctx, field)
+	case "billingEmail":
+		return ec.fieldContext_Customer_billingEmail(ctx, field)
+	case "phone":
+		return ec.fieldContext_Customer_phone(ctx, field)
+	case "locale":
+		return ec.fieldContext_Customer_locale(ctx, field)
+	case "isAzureType":
+		return ec.fieldContext_Customer_isAzureType(ctx, field)
+	case "status":
+		return ec.fieldContext_Customer_status(ctx, field)
+	case "hasAgreement":
+		return ec.fieldContext_Customer_hasAgreement(ctx, field)
+	case "agreedAt":
+		return ec.fieldContext_Customer_agreedAt(ctx, field)
+	case "organization":
+		return ec.fieldContext_Customer_organization(ctx, field)
+	case "reseller":
+		return ec.fieldContext_Customer_reseller(ctx, field)
+	case "seller":
+		return ec.fieldContext_Customer_seller(ctx, field)
+	case "relationships":
+		return ec.fieldContext_Customer_relationships(ctx, field)
+	case "agreements":
+		return ec.fieldContext_Customer_agreements(ctx, field)
+	case "administration":
+		return ec.fieldContext_Customer_administration(ctx, field)
+	case "version":
+		return ec.fieldContext_Customer_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Customer_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Customer_updatedAt(ctx, field)
+	case "subscriptions":
+		return ec.fieldContext_Customer_subscriptions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Customer", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerAgreement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_CustomerAgreement_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_CustomerAgreement_kind(ctx, field)
+	case "partner":
+		return ec.fieldContext_CustomerAgreement_partner(ctx, field)
+	case "firstName":
+		return ec.fieldContext_CustomerAgreement_firstName(ctx, field)
+	case "lastName":
+		return ec.fieldContext_CustomerAgreement_lastName(ctx, field)
+	case "email":
+		return ec.fieldContext_CustomerAgreement_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_CustomerAgreement_phone(ctx, field)
+	case "agreedOn":
+		return ec.fieldContext_CustomerAgreement_agreedOn(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CustomerAgreement_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerAgreement", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_CustomerConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_CustomerConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_CustomerConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_CustomerConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_CustomerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_CustomerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerExport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_CustomerExport_id(ctx, field)
+	case "state":
+		return ec.fieldContext_CustomerExport_state(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_CustomerExport_failureCode(ctx, field)
+	case "rowCount":
+		return ec.fieldContext_CustomerExport_rowCount(ctx, field)
+	case "rowsDone":
+		return ec.fieldContext_CustomerExport_rowsDone(ctx, field)
+	case "downloadUrl":
+		return ec.fieldContext_CustomerExport_downloadUrl(ctx, field)
+	case "operation":
+		return ec.fieldContext_CustomerExport_operation(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CustomerExport_createdAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_CustomerExport_finishedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_CustomerExport_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerExport", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerInvitationOffer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "seller":
+		return ec.fieldContext_CustomerInvitationOffer_seller(ctx, field)
+	case "reseller":
+		return ec.fieldContext_CustomerInvitationOffer_reseller(ctx, field)
+	case "roles":
+		return ec.fieldContext_CustomerInvitationOffer_roles(ctx, field)
+	case "grantDays":
+		return ec.fieldContext_CustomerInvitationOffer_grantDays(ctx, field)
+	case "autoExtendDays":
+		return ec.fieldContext_CustomerInvitationOffer_autoExtendDays(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerInvitationOffer", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerInvitationProposal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "state":
+		return ec.fieldContext_CustomerInvitationProposal_state(ctx, field)
+	case "seller":
+		return ec.fieldContext_CustomerInvitationProposal_seller(ctx, field)
+	case "reseller":
+		return ec.fieldContext_CustomerInvitationProposal_reseller(ctx, field)
+	case "inviterName":
+		return ec.fieldContext_CustomerInvitationProposal_inviterName(ctx, field)
+	case "recipient":
+		return ec.fieldContext_CustomerInvitationProposal_recipient(ctx, field)
+	case "note":
+		return ec.fieldContext_CustomerInvitationProposal_note(ctx, field)
+	case "roles":
+		return ec.fieldContext_CustomerInvitationProposal_roles(ctx, field)
+	case "grantDays":
+		return ec.fieldContext_CustomerInvitationProposal_grantDays(ctx, field)
+	case "isExtendedAutomatically":
+		return ec.fieldContext_CustomerInvitationProposal_isExtendedAutomatically(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_CustomerInvitationProposal_expiresAt(ctx, field)
+	case "decidedAt":
+		return ec.fieldContext_CustomerInvitationProposal_decidedAt(ctx, field)
+	case "customer":
+		return ec.fieldContext_CustomerInvitationProposal_customer(ctx, field)
+	case "needsAgreement":
+		return ec.fieldContext_CustomerInvitationProposal_needsAgreement(ctx, field)
+	case "canRequestNewLink":
+		return ec.fieldContext_CustomerInvitationProposal_canRequestNewLink(ctx, field)
+	case "needsSignIn":
+		return ec.fieldContext_CustomerInvitationProposal_needsSignIn(ctx, field)
+	case "canSetUp":
+		return ec.fieldContext_CustomerInvitationProposal_canSetUp(ctx, field)
+	case "mayAccept":
+		return ec.fieldContext_CustomerInvitationProposal_mayAccept(ctx, field)
+	case "lacksRole":
+		return ec.fieldContext_CustomerInvitationProposal_lacksRole(ctx, field)
+	case "refusals":
+		return ec.fieldContext_CustomerInvitationProposal_refusals(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerInvitationProposal", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerRefusal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_CustomerRefusal_code(ctx, field)
+	case "message":
+		return ec.fieldContext_CustomerRefusal_message(ctx, field)
+	case "nextStep":
+		return ec.fieldContext_CustomerRefusal_nextStep(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerRefusal", field.Name)
+}
+
+func (ec *executionContext) childFields_CustomerRelationship(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_CustomerRelationship_id(ctx, field)
+	case "customer":
+		return ec.fieldContext_CustomerRelationship_customer(ctx, field)
+	case "partner":
+		return ec.fieldContext_CustomerRelationship_partner(ctx, field)
+	case "card":
+		return ec.fieldContext_CustomerRelationship_card(ctx, field)
+	case "kind":
+		return ec.fieldContext_CustomerRelationship_kind(ctx, field)
+	case "counterpart":
+		return ec.fieldContext_CustomerRelationship_counterpart(ctx, field)
+	case "status":
+		return ec.fieldContext_CustomerRelationship_status(ctx, field)
+	case "removedReason":
+		return ec.fieldContext_CustomerRelationship_removedReason(ctx, field)
+	case "removedAt":
+		return ec.fieldContext_CustomerRelationship_removedAt(ctx, field)
+	case "version":
+		return ec.fieldContext_CustomerRelationship_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_CustomerRelationship_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_CustomerRelationship_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerRelationship", field.Name)
+}
+
 func (ec *executionContext) childFields_DecideEnrollmentCheckError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -10337,6 +14825,28 @@ func (ec *executionContext) childFields_DeclareAffiliatesPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type DeclareAffiliatesPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_DeclineCustomerInvitationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_DeclineCustomerInvitationError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_DeclineCustomerInvitationError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_DeclineCustomerInvitationError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeclineCustomerInvitationError", field.Name)
+}
+
+func (ec *executionContext) childFields_DeclineCustomerInvitationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitation":
+		return ec.fieldContext_DeclineCustomerInvitationPayload_invitation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DeclineCustomerInvitationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeclineCustomerInvitationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DeclineInvitationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -10379,6 +14889,28 @@ func (ec *executionContext) childFields_DeleteWebhookEndpointPayload(ctx context
 		return ec.fieldContext_DeleteWebhookEndpointPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DeleteWebhookEndpointPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DesignateSupportContactError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_DesignateSupportContactError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_DesignateSupportContactError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_DesignateSupportContactError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DesignateSupportContactError", field.Name)
+}
+
+func (ec *executionContext) childFields_DesignateSupportContactPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_DesignateSupportContactPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DesignateSupportContactPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DesignateSupportContactPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeskCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10589,6 +15121,16 @@ func (ec *executionContext) childFields_DisableUserPayload(ctx context.Context, 
 		return ec.fieldContext_DisableUserPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type DisableUserPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DomainAvailability(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "domain":
+		return ec.fieldContext_DomainAvailability_domain(ctx, field)
+	case "isAvailable":
+		return ec.fieldContext_DomainAvailability_isAvailable(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DomainAvailability", field.Name)
 }
 
 func (ec *executionContext) childFields_EnableUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10995,6 +15537,30 @@ func (ec *executionContext) childFields_ExportAuditEventsPayload(ctx context.Con
 	return nil, fmt.Errorf("no field named %q was found under type ExportAuditEventsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ExportCustomersError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ExportCustomersError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ExportCustomersError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ExportCustomersError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportCustomersError", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportCustomersPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customerExport":
+		return ec.fieldContext_ExportCustomersPayload_customerExport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ExportCustomersPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ExportCustomersPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportCustomersPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ExportProfileUpdateReportError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -11043,6 +15609,76 @@ func (ec *executionContext) childFields_File(ctx context.Context, field graphql.
 		return ec.fieldContext_File_downloadUrl(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
+}
+
+func (ec *executionContext) childFields_Grant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Grant_id(ctx, field)
+	case "customer":
+		return ec.fieldContext_Grant_customer(ctx, field)
+	case "partner":
+		return ec.fieldContext_Grant_partner(ctx, field)
+	case "roles":
+		return ec.fieldContext_Grant_roles(ctx, field)
+	case "isEffective":
+		return ec.fieldContext_Grant_isEffective(ctx, field)
+	case "startsAt":
+		return ec.fieldContext_Grant_startsAt(ctx, field)
+	case "endsAt":
+		return ec.fieldContext_Grant_endsAt(ctx, field)
+	case "autoExtendDays":
+		return ec.fieldContext_Grant_autoExtendDays(ctx, field)
+	case "status":
+		return ec.fieldContext_Grant_status(ctx, field)
+	case "withdrawnAt":
+		return ec.fieldContext_Grant_withdrawnAt(ctx, field)
+	case "withdrawnBy":
+		return ec.fieldContext_Grant_withdrawnBy(ctx, field)
+	case "version":
+		return ec.fieldContext_Grant_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Grant_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Grant_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Grant", field.Name)
+}
+
+func (ec *executionContext) childFields_GrantConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_GrantConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_GrantConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_GrantConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_GrantConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GrantConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_GrantEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_GrantEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_GrantEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GrantEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_GrantRenewalLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "grantId":
+		return ec.fieldContext_GrantRenewalLine_grantId(ctx, field)
+	case "grant":
+		return ec.fieldContext_GrantRenewalLine_grant(ctx, field)
+	case "problems":
+		return ec.fieldContext_GrantRenewalLine_problems(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type GrantRenewalLine", field.Name)
 }
 
 func (ec *executionContext) childFields_Holiday(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11107,6 +15743,30 @@ func (ec *executionContext) childFields_ImportBusinessRegisterPayload(ctx contex
 		return ec.fieldContext_ImportBusinessRegisterPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ImportBusinessRegisterPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportCatalogError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ImportCatalogError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ImportCatalogError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ImportCatalogError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportCatalogError", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportCatalogPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "catalogImport":
+		return ec.fieldContext_ImportCatalogPayload_catalogImport(ctx, field)
+	case "operation":
+		return ec.fieldContext_ImportCatalogPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportCatalogPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportCatalogPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ImportMembershipRegisterError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11181,6 +15841,8 @@ func (ec *executionContext) childFields_Invitation(ctx context.Context, field gr
 		return ec.fieldContext_Invitation_createdAt(ctx, field)
 	case "updatedAt":
 		return ec.fieldContext_Invitation_updatedAt(ctx, field)
+	case "customerOffer":
+		return ec.fieldContext_Invitation_customerOffer(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Invitation", field.Name)
 }
@@ -11231,6 +15893,30 @@ func (ec *executionContext) childFields_InvitationMail(ctx context.Context, fiel
 		return ec.fieldContext_InvitationMail_events(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type InvitationMail", field.Name)
+}
+
+func (ec *executionContext) childFields_InviteCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_InviteCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_InviteCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_InviteCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InviteCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_InviteCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "invitation":
+		return ec.fieldContext_InviteCustomerPayload_invitation(ctx, field)
+	case "operation":
+		return ec.fieldContext_InviteCustomerPayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_InviteCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InviteCustomerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_InviteUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11473,6 +16159,140 @@ func (ec *executionContext) childFields_MembershipEdge(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type MembershipEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_Money(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "amount":
+		return ec.fieldContext_Money_amount(ctx, field)
+	case "currency":
+		return ec.fieldContext_Money_currency(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Money", field.Name)
+}
+
+func (ec *executionContext) childFields_Offer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Offer_id(ctx, field)
+	case "sku":
+		return ec.fieldContext_Offer_sku(ctx, field)
+	case "name":
+		return ec.fieldContext_Offer_name(ctx, field)
+	case "publisherKind":
+		return ec.fieldContext_Offer_publisherKind(ctx, field)
+	case "publisher":
+		return ec.fieldContext_Offer_publisher(ctx, field)
+	case "productLine":
+		return ec.fieldContext_Offer_productLine(ctx, field)
+	case "category":
+		return ec.fieldContext_Offer_category(ctx, field)
+	case "minQuantity":
+		return ec.fieldContext_Offer_minQuantity(ctx, field)
+	case "maxQuantity":
+		return ec.fieldContext_Offer_maxQuantity(ctx, field)
+	case "countries":
+		return ec.fieldContext_Offer_countries(ctx, field)
+	case "prerequisites":
+		return ec.fieldContext_Offer_prerequisites(ctx, field)
+	case "isAddOn":
+		return ec.fieldContext_Offer_isAddOn(ctx, field)
+	case "isTrial":
+		return ec.fieldContext_Offer_isTrial(ctx, field)
+	case "isAzureType":
+		return ec.fieldContext_Offer_isAzureType(ctx, field)
+	case "isIncentiveEligible":
+		return ec.fieldContext_Offer_isIncentiveEligible(ctx, field)
+	case "prices":
+		return ec.fieldContext_Offer_prices(ctx, field)
+	case "version":
+		return ec.fieldContext_Offer_version(ctx, field)
+	case "retiredAt":
+		return ec.fieldContext_Offer_retiredAt(ctx, field)
+	case "revisions":
+		return ec.fieldContext_Offer_revisions(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Offer_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Offer_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Offer", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_OfferConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_OfferConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_OfferConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_OfferConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_OfferEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_OfferEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferPrice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "regionCode":
+		return ec.fieldContext_OfferPrice_regionCode(ctx, field)
+	case "term":
+		return ec.fieldContext_OfferPrice_term(ctx, field)
+	case "billingCycle":
+		return ec.fieldContext_OfferPrice_billingCycle(ctx, field)
+	case "unitPrice":
+		return ec.fieldContext_OfferPrice_unitPrice(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferPrice", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferRevision(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_OfferRevision_version(ctx, field)
+	case "change":
+		return ec.fieldContext_OfferRevision_change(ctx, field)
+	case "content":
+		return ec.fieldContext_OfferRevision_content(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_OfferRevision_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferRevision", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferRevisionConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_OfferRevisionConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_OfferRevisionConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_OfferRevisionConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_OfferRevisionConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferRevisionConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_OfferRevisionEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_OfferRevisionEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_OfferRevisionEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OfferRevisionEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_OpenSupportRequestError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -11543,6 +16363,212 @@ func (ec *executionContext) childFields_OperationEdge(ctx context.Context, field
 		return ec.fieldContext_OperationEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type OperationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_Order(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Order_id(ctx, field)
+	case "status":
+		return ec.fieldContext_Order_status(ctx, field)
+	case "statusReason":
+		return ec.fieldContext_Order_statusReason(ctx, field)
+	case "statusMessage":
+		return ec.fieldContext_Order_statusMessage(ctx, field)
+	case "seller":
+		return ec.fieldContext_Order_seller(ctx, field)
+	case "reseller":
+		return ec.fieldContext_Order_reseller(ctx, field)
+	case "customer":
+		return ec.fieldContext_Order_customer(ctx, field)
+	case "isForNewCustomer":
+		return ec.fieldContext_Order_isForNewCustomer(ctx, field)
+	case "newcomer":
+		return ec.fieldContext_Order_newcomer(ctx, field)
+	case "lines":
+		return ec.fieldContext_Order_lines(ctx, field)
+	case "firstCharge":
+		return ec.fieldContext_Order_firstCharge(ctx, field)
+	case "totals":
+		return ec.fieldContext_Order_totals(ctx, field)
+	case "reviewedAt":
+		return ec.fieldContext_Order_reviewedAt(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_Order_createdBy(ctx, field)
+	case "submittedBy":
+		return ec.fieldContext_Order_submittedBy(ctx, field)
+	case "submittedAt":
+		return ec.fieldContext_Order_submittedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_Order_finishedAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Order_expiresAt(ctx, field)
+	case "version":
+		return ec.fieldContext_Order_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Order_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Order_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Order", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderAdmin(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_OrderAdmin_email(ctx, field)
+	case "firstName":
+		return ec.fieldContext_OrderAdmin_firstName(ctx, field)
+	case "lastName":
+		return ec.fieldContext_OrderAdmin_lastName(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderAdmin", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderAgreement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "firstName":
+		return ec.fieldContext_OrderAgreement_firstName(ctx, field)
+	case "lastName":
+		return ec.fieldContext_OrderAgreement_lastName(ctx, field)
+	case "email":
+		return ec.fieldContext_OrderAgreement_email(ctx, field)
+	case "phone":
+		return ec.fieldContext_OrderAgreement_phone(ctx, field)
+	case "agreedOn":
+		return ec.fieldContext_OrderAgreement_agreedOn(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderAgreement", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_OrderConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_OrderConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_OrderConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_OrderConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderCustomerAddress(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "line1":
+		return ec.fieldContext_OrderCustomerAddress_line1(ctx, field)
+	case "line2":
+		return ec.fieldContext_OrderCustomerAddress_line2(ctx, field)
+	case "city":
+		return ec.fieldContext_OrderCustomerAddress_city(ctx, field)
+	case "postalCode":
+		return ec.fieldContext_OrderCustomerAddress_postalCode(ctx, field)
+	case "state":
+		return ec.fieldContext_OrderCustomerAddress_state(ctx, field)
+	case "country":
+		return ec.fieldContext_OrderCustomerAddress_country(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderCustomerAddress", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderCustomerDetails(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "companyName":
+		return ec.fieldContext_OrderCustomerDetails_companyName(ctx, field)
+	case "registrationId":
+		return ec.fieldContext_OrderCustomerDetails_registrationId(ctx, field)
+	case "address":
+		return ec.fieldContext_OrderCustomerDetails_address(ctx, field)
+	case "domainPrefix":
+		return ec.fieldContext_OrderCustomerDetails_domainPrefix(ctx, field)
+	case "billingEmail":
+		return ec.fieldContext_OrderCustomerDetails_billingEmail(ctx, field)
+	case "phone":
+		return ec.fieldContext_OrderCustomerDetails_phone(ctx, field)
+	case "locale":
+		return ec.fieldContext_OrderCustomerDetails_locale(ctx, field)
+	case "isAzureType":
+		return ec.fieldContext_OrderCustomerDetails_isAzureType(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderCustomerDetails", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_OrderEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_OrderEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_OrderLine_id(ctx, field)
+	case "order":
+		return ec.fieldContext_OrderLine_order(ctx, field)
+	case "number":
+		return ec.fieldContext_OrderLine_number(ctx, field)
+	case "offer":
+		return ec.fieldContext_OrderLine_offer(ctx, field)
+	case "offerName":
+		return ec.fieldContext_OrderLine_offerName(ctx, field)
+	case "friendlyName":
+		return ec.fieldContext_OrderLine_friendlyName(ctx, field)
+	case "quantity":
+		return ec.fieldContext_OrderLine_quantity(ctx, field)
+	case "term":
+		return ec.fieldContext_OrderLine_term(ctx, field)
+	case "billingCycle":
+		return ec.fieldContext_OrderLine_billingCycle(ctx, field)
+	case "isRenewedAutomatically":
+		return ec.fieldContext_OrderLine_isRenewedAutomatically(ctx, field)
+	case "unitPrice":
+		return ec.fieldContext_OrderLine_unitPrice(ctx, field)
+	case "totalPrice":
+		return ec.fieldContext_OrderLine_totalPrice(ctx, field)
+	case "status":
+		return ec.fieldContext_OrderLine_status(ctx, field)
+	case "failureCode":
+		return ec.fieldContext_OrderLine_failureCode(ctx, field)
+	case "failureMessage":
+		return ec.fieldContext_OrderLine_failureMessage(ctx, field)
+	case "attemptCount":
+		return ec.fieldContext_OrderLine_attemptCount(ctx, field)
+	case "subscription":
+		return ec.fieldContext_OrderLine_subscription(ctx, field)
+	case "operation":
+		return ec.fieldContext_OrderLine_operation(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderLine", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderNewcomer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "details":
+		return ec.fieldContext_OrderNewcomer_details(ctx, field)
+	case "admin":
+		return ec.fieldContext_OrderNewcomer_admin(ctx, field)
+	case "agreement":
+		return ec.fieldContext_OrderNewcomer_agreement(ctx, field)
+	case "welcome":
+		return ec.fieldContext_OrderNewcomer_welcome(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderNewcomer", field.Name)
+}
+
+func (ec *executionContext) childFields_OrderTotal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "billingCycle":
+		return ec.fieldContext_OrderTotal_billingCycle(ctx, field)
+	case "price":
+		return ec.fieldContext_OrderTotal_price(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OrderTotal", field.Name)
 }
 
 func (ec *executionContext) childFields_Organization(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11735,6 +16761,8 @@ func (ec *executionContext) childFields_Partnership(ctx context.Context, field g
 		return ec.fieldContext_Partnership_version(ctx, field)
 	case "updatedAt":
 		return ec.fieldContext_Partnership_updatedAt(ctx, field)
+	case "openSubscriptionCount":
+		return ec.fieldContext_Partnership_openSubscriptionCount(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Partnership", field.Name)
 }
@@ -11989,6 +17017,154 @@ func (ec *executionContext) childFields_PrimaryContact(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type PrimaryContact", field.Name)
 }
 
+func (ec *executionContext) childFields_ProductSubscription(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ProductSubscription_id(ctx, field)
+	case "customer":
+		return ec.fieldContext_ProductSubscription_customer(ctx, field)
+	case "seller":
+		return ec.fieldContext_ProductSubscription_seller(ctx, field)
+	case "sellerName":
+		return ec.fieldContext_ProductSubscription_sellerName(ctx, field)
+	case "reseller":
+		return ec.fieldContext_ProductSubscription_reseller(ctx, field)
+	case "resellerName":
+		return ec.fieldContext_ProductSubscription_resellerName(ctx, field)
+	case "offer":
+		return ec.fieldContext_ProductSubscription_offer(ctx, field)
+	case "offerName":
+		return ec.fieldContext_ProductSubscription_offerName(ctx, field)
+	case "friendlyName":
+		return ec.fieldContext_ProductSubscription_friendlyName(ctx, field)
+	case "quantity":
+		return ec.fieldContext_ProductSubscription_quantity(ctx, field)
+	case "term":
+		return ec.fieldContext_ProductSubscription_term(ctx, field)
+	case "billingCycle":
+		return ec.fieldContext_ProductSubscription_billingCycle(ctx, field)
+	case "unitPrice":
+		return ec.fieldContext_ProductSubscription_unitPrice(ctx, field)
+	case "totalPrice":
+		return ec.fieldContext_ProductSubscription_totalPrice(ctx, field)
+	case "status":
+		return ec.fieldContext_ProductSubscription_status(ctx, field)
+	case "statusReason":
+		return ec.fieldContext_ProductSubscription_statusReason(ctx, field)
+	case "statusMessage":
+		return ec.fieldContext_ProductSubscription_statusMessage(ctx, field)
+	case "isRenewedAutomatically":
+		return ec.fieldContext_ProductSubscription_isRenewedAutomatically(ctx, field)
+	case "purchasedAt":
+		return ec.fieldContext_ProductSubscription_purchasedAt(ctx, field)
+	case "termStartedAt":
+		return ec.fieldContext_ProductSubscription_termStartedAt(ctx, field)
+	case "commitmentEndsAt":
+		return ec.fieldContext_ProductSubscription_commitmentEndsAt(ctx, field)
+	case "reducibleQuantity":
+		return ec.fieldContext_ProductSubscription_reducibleQuantity(ctx, field)
+	case "windowEndsAt":
+		return ec.fieldContext_ProductSubscription_windowEndsAt(ctx, field)
+	case "isCancellable":
+		return ec.fieldContext_ProductSubscription_isCancellable(ctx, field)
+	case "nextChangeAt":
+		return ec.fieldContext_ProductSubscription_nextChangeAt(ctx, field)
+	case "suspendedAt":
+		return ec.fieldContext_ProductSubscription_suspendedAt(ctx, field)
+	case "expiredAt":
+		return ec.fieldContext_ProductSubscription_expiredAt(ctx, field)
+	case "disabledAt":
+		return ec.fieldContext_ProductSubscription_disabledAt(ctx, field)
+	case "cancelledAt":
+		return ec.fieldContext_ProductSubscription_cancelledAt(ctx, field)
+	case "associatedReseller":
+		return ec.fieldContext_ProductSubscription_associatedReseller(ctx, field)
+	case "supportContact":
+		return ec.fieldContext_ProductSubscription_supportContact(ctx, field)
+	case "supportContactName":
+		return ec.fieldContext_ProductSubscription_supportContactName(ctx, field)
+	case "history":
+		return ec.fieldContext_ProductSubscription_history(ctx, field)
+	case "version":
+		return ec.fieldContext_ProductSubscription_version(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ProductSubscription_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_ProductSubscription_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProductSubscription", field.Name)
+}
+
+func (ec *executionContext) childFields_ProductSubscriptionConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ProductSubscriptionConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ProductSubscriptionConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ProductSubscriptionConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ProductSubscriptionConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProductSubscriptionConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ProductSubscriptionEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ProductSubscriptionEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ProductSubscriptionEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProductSubscriptionEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ProductSubscriptionEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_ProductSubscriptionEvent_kind(ctx, field)
+	case "occurredAt":
+		return ec.fieldContext_ProductSubscriptionEvent_occurredAt(ctx, field)
+	case "actor":
+		return ec.fieldContext_ProductSubscriptionEvent_actor(ctx, field)
+	case "reason":
+		return ec.fieldContext_ProductSubscriptionEvent_reason(ctx, field)
+	case "message":
+		return ec.fieldContext_ProductSubscriptionEvent_message(ctx, field)
+	case "status":
+		return ec.fieldContext_ProductSubscriptionEvent_status(ctx, field)
+	case "quantity":
+		return ec.fieldContext_ProductSubscriptionEvent_quantity(ctx, field)
+	case "unitPrice":
+		return ec.fieldContext_ProductSubscriptionEvent_unitPrice(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProductSubscriptionEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ProductSubscriptionEventConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ProductSubscriptionEventConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ProductSubscriptionEventConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ProductSubscriptionEventConnection_pageInfo(ctx, field)
+	case "totalCount":
+		return ec.fieldContext_ProductSubscriptionEventConnection_totalCount(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProductSubscriptionEventConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ProductSubscriptionEventEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ProductSubscriptionEventEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ProductSubscriptionEventEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProductSubscriptionEventEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_ProfileUpdate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -12201,6 +17377,50 @@ func (ec *executionContext) childFields_PublishAgreementPayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type PublishAgreementPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ReactivateProductSubscriptionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReactivateProductSubscriptionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReactivateProductSubscriptionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReactivateProductSubscriptionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReactivateProductSubscriptionError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReactivateProductSubscriptionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_ReactivateProductSubscriptionPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReactivateProductSubscriptionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReactivateProductSubscriptionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReduceLicencesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReduceLicencesError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReduceLicencesError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReduceLicencesError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReduceLicencesError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReduceLicencesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_ReduceLicencesPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReduceLicencesPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReduceLicencesPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RefuseTerminationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -12387,6 +17607,28 @@ func (ec *executionContext) childFields_RegisteredCompany(ctx context.Context, f
 	return nil, fmt.Errorf("no field named %q was found under type RegisteredCompany", field.Name)
 }
 
+func (ec *executionContext) childFields_ReinstateCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReinstateCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReinstateCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReinstateCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinstateCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReinstateCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_ReinstateCustomerPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReinstateCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReinstateCustomerPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ReinstatePartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -12453,6 +17695,28 @@ func (ec *executionContext) childFields_RejectProfileUpdatePayload(ctx context.C
 	return nil, fmt.Errorf("no field named %q was found under type RejectProfileUpdatePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RemoveCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RemoveCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RemoveCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RemoveCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_RemoveCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "removedRelationshipId":
+		return ec.fieldContext_RemoveCustomerPayload_removedRelationshipId(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RemoveCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RemoveCustomerPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RemoveHolidayError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -12475,6 +17739,50 @@ func (ec *executionContext) childFields_RemoveHolidayPayload(ctx context.Context
 		return ec.fieldContext_RemoveHolidayPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RemoveHolidayPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RenameProductSubscriptionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RenameProductSubscriptionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RenameProductSubscriptionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RenameProductSubscriptionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenameProductSubscriptionError", field.Name)
+}
+
+func (ec *executionContext) childFields_RenameProductSubscriptionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_RenameProductSubscriptionPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RenameProductSubscriptionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenameProductSubscriptionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RenewGrantsError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RenewGrantsError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RenewGrantsError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RenewGrantsError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenewGrantsError", field.Name)
+}
+
+func (ec *executionContext) childFields_RenewGrantsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "lines":
+		return ec.fieldContext_RenewGrantsPayload_lines(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RenewGrantsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RenewGrantsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ReopenSupportRequestError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -12797,6 +18105,52 @@ func (ec *executionContext) childFields_RetryOperationPayload(ctx context.Contex
 	return nil, fmt.Errorf("no field named %q was found under type RetryOperationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RetryOrderLineError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_RetryOrderLineError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_RetryOrderLineError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_RetryOrderLineError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetryOrderLineError", field.Name)
+}
+
+func (ec *executionContext) childFields_RetryOrderLinePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "orderLine":
+		return ec.fieldContext_RetryOrderLinePayload_orderLine(ctx, field)
+	case "operation":
+		return ec.fieldContext_RetryOrderLinePayload_operation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RetryOrderLinePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetryOrderLinePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ReviewOrderError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_ReviewOrderError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_ReviewOrderError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_ReviewOrderError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReviewOrderError", field.Name)
+}
+
+func (ec *executionContext) childFields_ReviewOrderPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "order":
+		return ec.fieldContext_ReviewOrderPayload_order(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReviewOrderPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReviewOrderPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RevokeInvitationError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -12909,6 +18263,38 @@ func (ec *executionContext) childFields_SaveEnrollmentPayload(ctx context.Contex
 		return ec.fieldContext_SaveEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SaveEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SaveOrderError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SaveOrderError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SaveOrderError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SaveOrderError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SaveOrderError", field.Name)
+}
+
+func (ec *executionContext) childFields_SaveOrderPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "order":
+		return ec.fieldContext_SaveOrderPayload_order(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SaveOrderPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SaveOrderPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ScenarioAnswer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "isAllowed":
+		return ec.fieldContext_ScenarioAnswer_isAllowed(ctx, field)
+	case "refusals":
+		return ec.fieldContext_ScenarioAnswer_refusals(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScenarioAnswer", field.Name)
 }
 
 func (ec *executionContext) childFields_SelectProgrammeIdError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -13045,6 +18431,28 @@ func (ec *executionContext) childFields_SetPartnershipLinkPausedPayload(ctx cont
 	return nil, fmt.Errorf("no field named %q was found under type SetPartnershipLinkPausedPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SetProductSubscriptionRenewalError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SetProductSubscriptionRenewalError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SetProductSubscriptionRenewalError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SetProductSubscriptionRenewalError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetProductSubscriptionRenewalError", field.Name)
+}
+
+func (ec *executionContext) childFields_SetProductSubscriptionRenewalPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_SetProductSubscriptionRenewalPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SetProductSubscriptionRenewalPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetProductSubscriptionRenewalPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SetUserRolesError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -13113,6 +18521,28 @@ func (ec *executionContext) childFields_StartEnrollmentPayload(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type StartEnrollmentPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_StartOrderError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_StartOrderError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_StartOrderError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_StartOrderError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StartOrderError", field.Name)
+}
+
+func (ec *executionContext) childFields_StartOrderPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "order":
+		return ec.fieldContext_StartOrderPayload_order(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_StartOrderPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StartOrderPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SubmitEnrollmentError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -13135,6 +18565,34 @@ func (ec *executionContext) childFields_SubmitEnrollmentPayload(ctx context.Cont
 		return ec.fieldContext_SubmitEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SubmitEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmitOrderError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SubmitOrderError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SubmitOrderError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SubmitOrderError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmitOrderError", field.Name)
+}
+
+func (ec *executionContext) childFields_SubmitOrderPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "order":
+		return ec.fieldContext_SubmitOrderPayload_order(ctx, field)
+	case "adminEmail":
+		return ec.fieldContext_SubmitOrderPayload_adminEmail(ctx, field)
+	case "temporaryPassword":
+		return ec.fieldContext_SubmitOrderPayload_temporaryPassword(ctx, field)
+	case "isAlreadyShown":
+		return ec.fieldContext_SubmitOrderPayload_isAlreadyShown(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SubmitOrderPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SubmitOrderPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_SubmitProfileUpdateError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -13269,6 +18727,28 @@ func (ec *executionContext) childFields_SupportRequestEdge(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type SupportRequestEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_SuspendCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SuspendCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SuspendCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SuspendCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_SuspendCustomerPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SuspendCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendCustomerPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SuspendPartnerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -13289,6 +18769,28 @@ func (ec *executionContext) childFields_SuspendPartnerPayload(ctx context.Contex
 		return ec.fieldContext_SuspendPartnerPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SuspendPartnerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendProductSubscriptionError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_SuspendProductSubscriptionError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_SuspendProductSubscriptionError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_SuspendProductSubscriptionError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendProductSubscriptionError", field.Name)
+}
+
+func (ec *executionContext) childFields_SuspendProductSubscriptionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "productSubscription":
+		return ec.fieldContext_SuspendProductSubscriptionPayload_productSubscription(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SuspendProductSubscriptionPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SuspendProductSubscriptionPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Termination(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -13385,6 +18887,28 @@ func (ec *executionContext) childFields_UnfreezeEnrollmentPayload(ctx context.Co
 		return ec.fieldContext_UnfreezeEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UnfreezeEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateCustomerError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_UpdateCustomerError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_UpdateCustomerError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_UpdateCustomerError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateCustomerError", field.Name)
+}
+
+func (ec *executionContext) childFields_UpdateCustomerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "customer":
+		return ec.fieldContext_UpdateCustomerPayload_customer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UpdateCustomerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpdateCustomerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdateProfileError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -13525,6 +19049,8 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_sudoExpiresAt(ctx, field)
 	case "sessions":
 		return ec.fieldContext_Viewer_sessions(ctx, field)
+	case "customer":
+		return ec.fieldContext_Viewer_customer(ctx, field)
 	case "personalTokens":
 		return ec.fieldContext_Viewer_personalTokens(ctx, field)
 	}
@@ -13707,6 +19233,28 @@ func (ec *executionContext) childFields_WithdrawEnrollmentPayload(ctx context.Co
 		return ec.fieldContext_WithdrawEnrollmentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WithdrawEnrollmentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawGrantError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_WithdrawGrantError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_WithdrawGrantError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_WithdrawGrantError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawGrantError", field.Name)
+}
+
+func (ec *executionContext) childFields_WithdrawGrantPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "grant":
+		return ec.fieldContext_WithdrawGrantPayload_grant(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_WithdrawGrantPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WithdrawGrantPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_WithdrawProfileUpdateError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

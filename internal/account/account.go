@@ -26,6 +26,7 @@ import (
 const (
 	CodeSignInFailed      = "SIGN_IN_FAILED"
 	CodePasswordWrong     = "PASSWORD_WRONG"
+	CodePasswordChange    = "PASSWORD_CHANGE_REQUIRED"
 	CodePasswordTooShort  = "PASSWORD_TOO_SHORT"
 	CodePasswordTooLong   = "PASSWORD_TOO_LONG"
 	CodePasswordCommon    = "PASSWORD_COMMON"

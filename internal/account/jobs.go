@@ -148,13 +148,27 @@ func (s *Service) mailInvitation(ctx context.Context, tx *database.Tx, actor acc
 	if err != nil {
 		return nil, err
 	}
+	return s.mailLink(ctx, tx, actor, org, user, link)
+}
+
+// mailFirst is mailInvitation for a user who was made in this transaction, with
+// the generation of its first link.
+func (s *Service) mailFirst(ctx context.Context, tx *database.Tx, actor access.Actor, org *Organization, user *User) (*outbox.Job, error) {
+	link, err := s.link(ctx, tx, PurposeInvite, user)
+	if err != nil {
+		return nil, err
+	}
+	return s.mailLink(ctx, tx, actor, org, user, link)
+}
+
+func (s *Service) mailLink(ctx context.Context, tx *database.Tx, actor access.Actor, org *Organization, user *User, link *mail.Link) (*outbox.Job, error) {
 	inviter := actor.Name
 	if actor.UserID == "" {
 		inviter = org.Name
 	}
 	data := map[string]string{"InviterName": inviter, "Organization": org.Name, "ExpiresAt": tx.Now.Add(linkKinds[PurposeInvite].life).Format(time.RFC3339)}
 	return s.send(ctx, tx, actor, user, mail.Draft{Key: fmt.Sprintf("%s:%s:%d", templateInvitation, user.ID, link.Generation), Template: templateInvitation,
-		Locale: user.Locale, Data: data, Link: link, ExpiresAt: tx.Now.Add(linkKinds[PurposeInvite].life)})
+		Locale: user.Locale, Data: data, Link: link, ExpiresAt: tx.Now.Add(linkKinds[PurposeInvite].life), Fresh: link.Generation == 1})
 }
 
 // mailReset gives an active user a new password link and mails it, in the
@@ -201,6 +215,11 @@ func (s *Service) nextLink(ctx context.Context, tx *database.Tx, p Purpose, user
 	if err := saveGeneration(ctx, tx, user); err != nil {
 		return nil, err
 	}
+	return s.link(ctx, tx, p, user)
+}
+
+// link makes the link of a user's present generation.
+func (s *Service) link(ctx context.Context, tx *database.Tx, p Purpose, user *User) (*mail.Link, error) {
 	if _, err := s.mint(ctx, tx, p, user.ID, user.LinkGeneration); err != nil {
 		return nil, err
 	}
@@ -215,6 +234,10 @@ func (s *Service) send(ctx context.Context, tx *database.Tx, actor access.Actor,
 	if err != nil {
 		return nil, err
 	}
-	return outbox.Put(ctx, tx, mail.Send{MessageID: m.ID}, outbox.On(outbox.Mail), outbox.About(user.ID), outbox.By(actor),
-		outbox.MaxAttempts(mail.MaxAttempts), outbox.ExpiresAt(m.ExpiresAt), outbox.Dedupe("mail:"+string(m.ID)))
+	opts := []outbox.Option{outbox.On(outbox.Mail), outbox.About(user.ID), outbox.By(actor),
+		outbox.MaxAttempts(mail.MaxAttempts), outbox.ExpiresAt(m.ExpiresAt), outbox.Dedupe("mail:" + string(m.ID))}
+	if d.Fresh {
+		opts = append(opts, outbox.Fresh())
+	}
+	return outbox.Put(ctx, tx, mail.Send{MessageID: m.ID}, opts...)
 }

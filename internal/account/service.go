@@ -92,20 +92,14 @@ func (s *Service) Found(ctx context.Context, tx *database.Tx, actor access.Actor
 
 // found founds a validated organization.
 func (s *Service) found(ctx context.Context, tx *database.Tx, actor access.Actor, in NewOrganization) (*Organization, error) {
-	taken, err := domainTaken(ctx, tx, in.Domain)
-	if err != nil {
-		return nil, fmt.Errorf("founding an organization: %w", err)
-	}
 	o := &Organization{ID: ident.New(ident.Organization), Kind: in.Kind, Name: in.Name, NameFolded: address.Fold(in.Name), Domain: in.Domain,
 		Country: in.Country, Locale: in.Locale, Version: 1, CreatedAt: tx.Now, UpdatedAt: tx.Now}
-	if !taken {
-		err = insertOrganization(ctx, tx, o)
-	}
-	if taken || database.IsUnique(err) {
-		return nil, fault.Conflict("domain", CodeDomainNotFree)
-	}
+	made, err := insertOrganization(ctx, tx, o)
 	if err != nil {
 		return nil, fmt.Errorf("founding an organization: %w", err)
+	}
+	if !made {
+		return nil, fault.Conflict("domain", CodeDomainNotFree)
 	}
 	return o, audit.Record(ctx, tx, actor, audit.Act{Action: "organization.founded", TargetID: o.ID, TargetOrganizationID: o.ID})
 }
@@ -145,16 +139,15 @@ func (s *Service) addUser(ctx context.Context, tx *database.Tx, actor access.Act
 	u.NameFolded = address.Fold(u.DisplayName())
 	if hash != "" {
 		u.Status = Active
+	} else {
+		u.LinkGeneration = 1 // the invitation's
 	}
-	taken, err := emailTaken(ctx, tx, u.EmailFolded)
-	if err == nil && !taken {
-		err = insertUser(ctx, tx, u)
-	}
-	if taken || database.IsUnique(err) {
-		return nil, nil, fault.Conflict("email", CodeEmailNotAvailable)
-	}
+	made, err := insertUser(ctx, tx, u)
 	if err != nil {
 		return nil, nil, fmt.Errorf("adding a user: %w", err)
+	}
+	if !made {
+		return nil, nil, fault.Conflict("email", CodeEmailNotAvailable)
 	}
 	if err := setRoles(ctx, tx, u.ID, actor.UserID, nil, in.Roles); err != nil {
 		return nil, nil, err
@@ -165,7 +158,7 @@ func (s *Service) addUser(ctx context.Context, tx *database.Tx, actor access.Act
 		}
 		return u, nil, audit.Record(ctx, tx, actor, audit.Act{Action: "user.added", TargetID: u.ID, TargetOrganizationID: org.ID})
 	}
-	job, err := s.mailInvitation(ctx, tx, actor, org, u)
+	job, err := s.mailFirst(ctx, tx, actor, org, u)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -246,6 +239,7 @@ func (s *Service) SetUp(ctx context.Context, in SetUpInput) error {
 // SignIn opens a session. Errors: SIGN_IN_FAILED, the same for a wrong
 // password, an unknown address, an invited and a disabled user, after the
 // same work; RATE_LIMITED by D5 or where too many passwords are being hashed.
+// A temporary password opens no session: the answer is a *ChangeRequired.
 func (s *Service) SignIn(ctx context.Context, in SignInInput) (secret.String, *Session, *User, error) {
 	refused := &fault.Error{Kind: fault.KindUnauthenticated, Code: CodeSignInFailed, Problems: []fault.Problem{{Path: []string{"input"}, Code: CodeSignInFailed}}}
 	c := claim{email: foldEmail(in.Email), network: throttleNetwork(in.IP), prefix: networkPrefix(in.IP)}
@@ -255,6 +249,16 @@ func (s *Service) SignIn(ctx context.Context, in SignInInput) (secret.String, *S
 	}
 	if who == nil {
 		return "", nil, nil, s.refuse(ctx, access.Anonymous(in.Locale, c.prefix), c, "user.sign_in", refused)
+	}
+	if who.ExpiresAt != nil {
+		next, err := s.demandPassword(ctx, c, who)
+		if err == nil && next == "" {
+			err = refused
+		}
+		if err == nil {
+			err = &ChangeRequired{Next: next}
+		}
+		return "", nil, nil, err
 	}
 	token := secret.NewToken(sessionPrefix)
 	var session *Session
@@ -478,7 +482,7 @@ func (s *Service) prove(ctx context.Context, c *claim, password secret.String) (
 		return nil, "", fmt.Errorf("finding a login: %w", err)
 	}
 	stored := l.PasswordHash
-	if l.Status != Active {
+	if l.Status != Active || l.ExpiresAt != nil && !s.db.Now().Before(*l.ExpiresAt) {
 		stored = ""
 	}
 	ok, stale, err := s.hasher.verify(ctx, password.Reveal(), stored)
@@ -891,8 +895,10 @@ func (s *Service) AcceptUserInvitation(ctx context.Context, token string, in Acc
 // mint derives the token of a link and keeps its hash; the former links of
 // the same purpose and subject die.
 func (s *Service) mint(ctx context.Context, tx *database.Tx, p Purpose, subject ident.ID, generation int) (secret.String, error) {
-	if err := killLinks(ctx, tx, subject, p); err != nil {
-		return "", err
+	if generation > 1 { // before the first one there is none
+		if err := killLinks(ctx, tx, subject, p); err != nil {
+			return "", err
+		}
 	}
 	token := s.keys.Capability(linkKinds[p].prefix, string(p), subject, generation)
 	return token, insertLink(ctx, tx, &capability{ID: ident.New(ident.Link), Purpose: p, SubjectID: subject, Generation: generation,

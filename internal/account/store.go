@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ type credential struct {
 	UserID        ident.ID  `bun:"user_id,pk"`
 	PasswordHash  string    `bun:"password_hash"`
 	ChangedAt     time.Time `bun:"changed_at"`
+	// ExpiresAt is until when a temporary password lets its owner choose
+	// another one; nil for a password that its owner chose.
+	ExpiresAt *time.Time `bun:"expires_at"`
 }
 
 // capability is one mailed link at rest: the hash of its token, what it is
@@ -66,13 +70,18 @@ type request struct {
 
 // ---- Organizations
 
-func insertOrganization(ctx context.Context, tx *database.Tx, o *Organization) error {
-	_, err := tx.NewInsert().Model(o).Exec(ctx)
-	return err
+// insertOrganization writes an organization; false where its domain is taken.
+func insertOrganization(ctx context.Context, tx *database.Tx, o *Organization) (bool, error) {
+	return inserted(tx.NewInsert().Model(o).On("CONFLICT (domain) DO NOTHING").Exec(ctx))
 }
 
-func domainTaken(ctx context.Context, idb bun.IDB, domain string) (bool, error) {
-	return idb.NewSelect().Model((*Organization)(nil)).Where("domain = ?", domain).Exists(ctx)
+// inserted reports whether a row was written, and not there before.
+func inserted(res sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
 }
 
 func organizationByID(ctx context.Context, idb bun.IDB, id ident.ID) (*Organization, error) {
@@ -122,13 +131,9 @@ func wellFormed(ids []ident.ID, kind string) []ident.ID {
 
 // ---- Users
 
-func insertUser(ctx context.Context, tx *database.Tx, u *User) error {
-	_, err := tx.NewInsert().Model(u).Exec(ctx)
-	return err
-}
-
-func emailTaken(ctx context.Context, idb bun.IDB, folded string) (bool, error) {
-	return idb.NewSelect().Model((*User)(nil)).Where("email_folded = ?", folded).Exists(ctx)
+// insertUser writes a user; false where the address is taken.
+func insertUser(ctx context.Context, tx *database.Tx, u *User) (bool, error) {
+	return inserted(tx.NewInsert().Model(u).On("CONFLICT (email_folded) DO NOTHING").Returning("NULL").Exec(ctx))
 }
 
 // saveUser writes what verbs change and counts the version up.
@@ -151,7 +156,7 @@ func noteSignIn(ctx context.Context, tx *database.Tx, u *User) error {
 // saveGeneration writes the count of mailed links, which is no change of the
 // user that others could collide with.
 func saveGeneration(ctx context.Context, tx *database.Tx, u *User) error {
-	if _, err := tx.NewUpdate().Model(u).WherePK().Column("link_generation").Exec(ctx); err != nil {
+	if _, err := tx.NewUpdate().Model(u).WherePK().Column("link_generation").Exec(database.Later(ctx)); err != nil {
 		return fmt.Errorf("counting a user's links: %w", err)
 	}
 	return nil
@@ -312,7 +317,7 @@ func setRoles(ctx context.Context, tx *database.Tx, user, by ident.ID, old, next
 		}
 	}
 	if len(come) > 0 {
-		if _, err := tx.NewInsert().Model(&come).Exec(ctx); err != nil {
+		if _, err := tx.NewInsert().Model(&come).Exec(database.Later(ctx)); err != nil {
 			return fmt.Errorf("giving roles: %w", err)
 		}
 	}
@@ -337,13 +342,15 @@ type login struct {
 	Status         UserStatus
 	Kind           access.Kind
 	PasswordHash   string
+	// ExpiresAt is set for a temporary password.
+	ExpiresAt *time.Time
 }
 
 func findLogin(ctx context.Context, idb bun.IDB, folded string) (login, error) {
 	var l login
 	err := idb.NewSelect().TableExpr("user_account AS u").Join("JOIN organization AS o ON o.id = u.organization_id").
 		Join("LEFT JOIN credential AS c ON c.user_id = u.id").
-		ColumnExpr("u.id, u.organization_id, u.status, o.kind, coalesce(c.password_hash, '') AS password_hash").
+		ColumnExpr("u.id, u.organization_id, u.status, o.kind, coalesce(c.password_hash, '') AS password_hash, c.expires_at").
 		Where("u.email_folded = ?", folded).Scan(ctx, &l)
 	if database.IsNoRows(err) {
 		return login{}, nil
@@ -361,12 +368,25 @@ func passwordHash(ctx context.Context, idb bun.IDB, user ident.ID) (string, erro
 }
 
 func setPassword(ctx context.Context, tx *database.Tx, user ident.ID, hash string) error {
-	_, err := tx.NewInsert().Model(&credential{UserID: user, PasswordHash: hash, ChangedAt: tx.Now}).
-		On("CONFLICT (user_id) DO UPDATE").Set("password_hash = EXCLUDED.password_hash").Set("changed_at = EXCLUDED.changed_at").Exec(ctx)
+	return setTemporary(ctx, tx, user, hash, nil)
+}
+
+// setTemporary writes a password that ends at a moment, or with nil one that
+// lasts.
+func setTemporary(ctx context.Context, tx *database.Tx, user ident.ID, hash string, until *time.Time) error {
+	_, err := tx.NewInsert().Model(&credential{UserID: user, PasswordHash: hash, ChangedAt: tx.Now, ExpiresAt: until}).
+		On("CONFLICT (user_id) DO UPDATE").Set("password_hash = EXCLUDED.password_hash").Set("changed_at = EXCLUDED.changed_at").
+		Set("expires_at = EXCLUDED.expires_at").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("writing a password: %w", err)
 	}
 	return nil
+}
+
+// shorten lets a temporary password end earlier.
+func shorten(ctx context.Context, tx *database.Tx, user ident.ID, until time.Time) error {
+	_, err := tx.NewUpdate().Model((*credential)(nil)).Set("expires_at = ?", until).Where("user_id = ? AND expires_at > ?", user, until).Exec(ctx)
+	return err
 }
 
 // rehash replaces a hash with one of today's parameters; the password and its
@@ -477,7 +497,7 @@ func usedFrom(ctx context.Context, idb bun.IDB, folded, prefix string) (bool, er
 // ---- Mailed links
 
 func insertLink(ctx context.Context, tx *database.Tx, c *capability) error {
-	_, err := tx.NewInsert().Model(c).Exec(ctx)
+	_, err := tx.NewInsert().Model(c).Returning("NULL").Exec(database.Later(ctx))
 	if err != nil {
 		return fmt.Errorf("writing a link: %w", err)
 	}

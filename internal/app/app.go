@@ -28,7 +28,9 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/config"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
@@ -39,13 +41,17 @@ import (
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/mailbox"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/rollup"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/seed"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 	"github.com/channelgraph/channelgraph/internal/support"
+	"github.com/channelgraph/channelgraph/internal/tree"
 	"github.com/channelgraph/channelgraph/internal/web"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 	"github.com/channelgraph/channelgraph/migrations"
@@ -74,6 +80,11 @@ type App struct {
 	invites  *invitation.Service
 	joined   *partnership.Service
 	helped   *support.Service
+	buyers   *customer.Service
+	offers   *catalog.Service
+	bought   *subscription.Service
+	orders   *order.Service
+	counts   *rollup.Ledger
 	audits   *audit.Service
 	hooked   *webhook.Service
 	workers  *workers.Server
@@ -149,6 +160,12 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 		found, err := a.joined.TerminationsByIDs(ctx, actor, []ident.ID{id})
 		return found[id] != nil, err
 	})
+	a.buyers = customer.New(a.db, a.accounts, a.partners, a.joined, a.invites, a.mailer, customer.Config{TenantDomain: cfg.TenantDomain})
+	a.offers = catalog.New(a.db, a.files)
+	a.bought = subscription.New(a.db, a.partners, a.buyers, a.offers)
+	a.orders = order.New(a.db, a.accounts, a.partners, a.buyers, a.offers, a.bought, a.provisioner(), log)
+	a.counts = rollup.NewLedger(a.db, log)
+	a.counts.Count(partnership.Counts, customer.Counts, subscription.Counts)
 	a.audits = audit.New(a.db, log)
 	a.openWebhooks(keys)
 	a.listed = directory.New(a.db, a.accounts, a.partners, a.files, a.calendar, a.audits, a.mailer)
@@ -161,6 +178,15 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 		return nil, fmt.Errorf("the queue: %w", err)
 	}
 	return a, a.openDoors()
+}
+
+// provisioner delivers what is bought at once; in the demo world one publisher
+// refuses, so that it can be seen what happens then.
+func (a *App) provisioner() order.Provisioner {
+	if a.cfg.Demo {
+		return order.Rehearsal{Refuse: map[string]string{"CC-CAD": "PUBLISHER_REFUSED"}}
+	}
+	return order.AtOnce{}
 }
 
 // hashing is cheaper in the demo world, whose many accounts are made at the
@@ -318,6 +344,19 @@ func (a *App) jobs() workers.Registry {
 	workers.Add(r, a.agreed.Announce)
 	workers.Add(r, a.agreed.Look)
 	workers.Add(r, a.agreed.Scan)
+	workers.Add(r, a.buyers.SendInvitation)
+	workers.Add(r, a.buyers.LookAtGrant)
+	workers.Add(r, a.buyers.ScanGrants)
+	workers.Add(r, a.buyers.ExportCustomers)
+	workers.Add(r, a.offers.ImportOffers)
+	workers.Add(r, a.offers.PruneImports)
+	workers.Add(r, a.bought.MoveOn)
+	workers.Add(r, a.bought.Scan)
+	workers.Add(r, a.orders.Provision)
+	workers.Add(r, a.orders.Expire)
+	workers.Add(r, a.orders.Scan)
+	workers.Add(r, a.foldCounts)
+	workers.Add(r, a.proveCounts)
 	workers.Add(r, a.audits.SealEvents)
 	workers.Add(r, a.audits.ExportEvents)
 	workers.Add(r, a.audits.PruneExports)
@@ -339,6 +378,12 @@ func (a *App) periodic() []workers.Periodic {
 		{Name: "partnership.scan_terminations", Every: 15 * time.Minute, Args: partnership.ScanTerminations{}},
 		{Name: "support.scan", Every: 15 * time.Minute, Args: support.Scan{}},
 		{Name: "agreement.scan", Every: 15 * time.Minute, Args: agreement.Scan{}},
+		{Name: "customer.scan_grants", Every: 15 * time.Minute, Args: customer.ScanGrants{}},
+		{Name: "subscription.scan", Every: 15 * time.Minute, Args: subscription.Scan{}},
+		{Name: "order.scan", Every: 15 * time.Minute, Args: order.Scan{}},
+		{Name: "catalog.prune_imports", Every: 24 * time.Hour, Args: catalog.PruneImports{}},
+		{Name: "rollup.fold", Every: time.Minute, Args: rollup.Fold{}},
+		{Name: "rollup.reconcile", Every: 24 * time.Hour, Args: rollup.Reconcile{}},
 		{Name: "file.prune", Every: time.Hour, Args: file.Prune{}},
 		{Name: "register.prune_imports", Every: 24 * time.Hour, Args: register.PruneImports{}},
 		{Name: "account.prune", Every: time.Hour, Args: account.Prune{}},
@@ -352,6 +397,16 @@ func (a *App) periodic() []workers.Periodic {
 		list = append(list, p)
 	}
 	return list
+}
+
+func (a *App) foldCounts(ctx context.Context, _ *outbox.Run, _ rollup.Fold) error {
+	_, err := rollup.FoldAll(ctx, a.db)
+	return err
+}
+
+func (a *App) proveCounts(ctx context.Context, _ *outbox.Run, _ rollup.Reconcile) error {
+	_, err := a.counts.Reconcile(ctx)
+	return err
 }
 
 // PruneJobs removes finished work and events that nobody needs any more.
@@ -390,19 +445,24 @@ func (a *App) sendMail(ctx context.Context, run *outbox.Run, args mail.Send) err
 // hooks tell the concepts what people do to their operations.
 func (a *App) hooks() outbox.Hooks {
 	type hook = func(ctx context.Context, tx *database.Tx, j *outbox.Job) error
-	send := partnership.SendInvitation{}.Kind()
+	send, sell := partnership.SendInvitation{}.Kind(), customer.SendInvitation{}.Kind()
 	return outbox.Hooks{
 		Record: func(ctx context.Context, tx *database.Tx, actor access.Actor, action string, j *outbox.Job) error {
 			return audit.Record(ctx, tx, actor, audit.Act{Action: action, TargetID: j.ID, TargetOrganizationID: j.OrganizationID, Changed: []string{"state"}})
 		},
 		OnCancel: map[string]hook{
 			send:                             a.invites.Cancelled,
+			sell:                             a.invites.Cancelled,
+			catalog.ImportOffers{}.Kind():    a.offers.ImportCancelled,
+			order.Provision{}.Kind():         a.orders.Stopped,
 			calendar.MovePromises{}.Kind():   a.calendar.Cancelled,
 			register.ImportRegister{}.Kind(): a.register.ImportCancelled,
 			directory.Publish{}.Kind():       a.listed.Cancelled,
 		},
 		OnRetry: map[string]hook{
 			send:                                 a.invites.Retried,
+			sell:                                 a.invites.Retried,
+			order.Provision{}.Kind():             a.orders.Retried,
 			enrollment.SendVerification{}.Kind(): a.enrolled.Retried,
 		},
 	}
@@ -415,7 +475,7 @@ func (a *App) openDoors() error {
 	}
 	metrics := promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
 	d := web.Deps{
-		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, Directory: a.listed, Support: a.helped, File: a.files, Register: a.register, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
+		Account: a.accounts, Partner: a.partners, Partnership: a.joined, Enrollment: a.enrolled, Directory: a.listed, Support: a.helped, Customer: a.buyers, File: a.files, Register: a.register, Audit: a.audits, DB: a.db, PublicURL: public, Dev: a.cfg.IsDevelopment(), Ready: a.Ready,
 		BounceIntake: func(ctx context.Context, raw io.Reader) error {
 			_, _, err := a.mailer.Bounce(ctx, raw)
 			if errors.Is(err, mail.ErrNoReport) {
@@ -438,6 +498,7 @@ func (a *App) openDoors() error {
 		return fmt.Errorf("the budgets: %w", err)
 	}
 	api, err := graph.New(graph.Deps{DB: a.db, Accounts: a.accounts, Calendars: a.calendar, Files: a.files, Registers: a.register, Partners: a.partners, Enrollments: a.enrolled, Directory: a.listed, Agreements: a.agreed, Invitations: a.invites, Partnerships: a.joined, Support: a.helped,
+		Customers: a.buyers, Catalog: a.offers, Subscriptions: a.bought, Orders: a.orders, Tree: tree.New(a.db, a.partners, a.joined, a.buyers, a.bought),
 		Mailer: a.mailer, Audits: a.audits, Webhooks: a.hooked, Hooks: a.hooks(), Log: a.log, Registerer: a.registry,
 		Keys: a.secrets, PublicURL: a.cfg.PublicURL, Spend: spend, ConsoleOnly: a.cfg.Documents == config.DocumentsConsoleOnly})
 	if err != nil {
@@ -457,10 +518,16 @@ func (a *App) openDoors() error {
 	return err
 }
 
+// boundless, which benchmarks set, lets callers spend without end.
+var boundless graph.Spend
+
 // spend counts what callers of the API spend over the fleet, in its Redis; nil
 // without one. The purses go by keyed digests: no address and no id enters
 // Redis.
 func (a *App) spend() (graph.Spend, error) {
+	if boundless != nil {
+		return boundless, nil
+	}
 	if a.cfg.RedisURL == "" {
 		return nil, nil
 	}

@@ -41,6 +41,9 @@ const usage = `channelgraph is a self-hosted partner center for a two-tier chann
   channelgraph serve --role worker
   channelgraph migrate up|status     bring the database schema up to date, or list it
   channelgraph migrate unlock        free the lock that a killed migration left behind
+  channelgraph seed --scale          fill an empty database with 20 providers, 2,000 resellers, 1,000,000
+                                     customers and 3,000,000 subscriptions for measuring, or go on where
+                                     that was cut; --customers N and the like change how many
   channelgraph user setup-link       a new link for the first operator
   channelgraph audit verify          recompute the chain of seals over the audit; --from N begins at
                                      a seal, --head N:HASH asks for one that a log has kept
@@ -70,6 +73,10 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 	if command == "serve" {
 		flags.BoolVar(&demo, "demo", false, "fill a demo world with an account for each role; development only")
 	}
+	var generate seedFlags
+	if command == "seed" {
+		generate.add(flags)
+	}
 	var verify audit.VerifyOptions
 	if command == "audit" {
 		flags.Int64Var(&verify.From, "from", 0, "the first seal to recompute; the ones before it are taken as they stand")
@@ -96,6 +103,10 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 		_, _ = fmt.Fprintf(errOut, "channelgraph %s: unexpected %q\n", command, flags.Arg(0))
 		return ErrUsage
 	}
+	if command == "seed" && !generate.scale {
+		_, _ = fmt.Fprintln(errOut, "channelgraph seed: say --scale for the generated world; the demo world comes with `serve --demo`")
+		return ErrUsage
+	}
 	switch command {
 	case "version":
 		_, err := fmt.Fprintln(out, "channelgraph", Version)
@@ -118,6 +129,8 @@ func Main(ctx context.Context, args []string, getenv func(string) string, out, e
 		return setupLink(ctx, cfg, log, out)
 	case "audit verify":
 		return verifyAudit(ctx, cfg, verify, out)
+	case "seed ":
+		return seedScale(ctx, cfg, generate, log, out)
 	case "doctor ":
 		return Doctor(ctx, cfg, out)
 	case "healthy ":

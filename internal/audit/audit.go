@@ -100,7 +100,7 @@ func Record(ctx context.Context, tx *database.Tx, actor access.Actor, act Act) e
 	if e.Outcome == Done {
 		tx.Tell(e.Action, e.TargetID)
 	}
-	_, err := tx.NewInsert().Model(e).Exec(ctx)
+	_, err := tx.NewInsert().Model(e).Exec(database.Last(ctx))
 	return err
 }
 

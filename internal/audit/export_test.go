@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
@@ -76,7 +77,7 @@ func TestExportHoldsWhatTheListShows(t *testing.T) {
 	w.act(access.System("clock"), Act{Action: "system.shared", TargetOrganizationID: mine.OrganizationID})
 
 	e, j := w.request(mine, Filter{})
-	if e.State != ExportQueued || !j.Listed || j.SubjectID != e.ID || j.ActorID != mine.UserID || j.Kind != "audit.export" {
+	if e.State != export.Queued || !j.Listed || j.SubjectID != e.ID || j.ActorID != mine.UserID || j.Kind != "audit.export" {
 		t.Errorf("%+v %+v", e, j)
 	}
 	w.db.Clock().Advance(time.Second)
@@ -85,8 +86,8 @@ func TestExportHoldsWhatTheListShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := w.state(mine, e.ID)
-	if done.State != ExportReady || done.RowsDone != 12 || *done.RowsTotal != 12 || done.Chunks != 3 || done.FinishedAt == nil ||
-		!done.ExpiresAt.Equal(done.FinishedAt.Add(exportLife)) || done.FileName() != "audit-"+done.CreatedAt.Format("2006-01-02")+".csv" {
+	if done.State != export.Ready || done.RowsDone != 12 || *done.RowsTotal != 12 || done.Chunks != 3 || done.FinishedAt == nil ||
+		!done.ExpiresAt.Equal(done.FinishedAt.Add(export.Life)) || done.FileName() != "audit-"+done.CreatedAt.Format("2006-01-02")+".csv" {
 		t.Errorf("%+v", done)
 	}
 	raw, rows := w.file(mine, e.ID)
@@ -165,7 +166,7 @@ func TestExportsAreTheirRequesters(t *testing.T) {
 		}
 	}
 	e, j := w.request(mine, Filter{})
-	if _, err := w.s.OpenExport(ctx, mine, e.ID); !fault.Is(err, CodeExportNotReady) {
+	if _, err := w.s.OpenExport(ctx, mine, e.ID); !fault.Is(err, export.CodeNotReady) {
 		t.Errorf("before it is ready: %v", err)
 	}
 	if err := w.perform(j, e); err != nil {
@@ -209,7 +210,7 @@ func TestExportIsAskedForOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	e2, j2, err := w.s.RequestExport(ctx, mine, Filter{}, "k1")
-	if err != nil || e2.ID != e.ID || j2.ID != j.ID || e2.State != ExportQueued {
+	if err != nil || e2.ID != e.ID || j2.ID != j.ID || e2.State != export.Queued {
 		t.Errorf("a replay: %+v %v", e2, err)
 	}
 	if _, _, err := w.s.RequestExport(ctx, mine, Filter{Action: ptr("x")}, "k1"); !fault.Is(err, fault.CodeKeyReused) {
@@ -240,11 +241,11 @@ func TestExportFailsWhereTheRightIsLost(t *testing.T) {
 			w.act(mine, some(2, "thing.done")...)
 			e, j := w.request(mine, Filter{})
 			w.exec(lose, mine.UserID)
-			if err := w.perform(j, e); fault.AsRetry(err) == nil || fault.AsRetry(err).Code != CodeExportRevoked {
+			if err := w.perform(j, e); fault.AsRetry(err) == nil || fault.AsRetry(err).Code != export.CodeRevoked {
 				t.Fatalf("%v", err)
 			}
 			got := w.state(mine, e.ID) // as a request that began before
-			if got.State != ExportFailed || got.FailureCode == nil || *got.FailureCode != CodeExportRevoked || got.RowsDone != 0 {
+			if got.State != export.Failed || got.FailureCode == nil || *got.FailureCode != export.CodeRevoked || got.RowsDone != 0 {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -256,7 +257,7 @@ func TestExportFailsWhereTheRightIsLost(t *testing.T) {
 		w.act(mine, some(9, "thing.done")...)
 		e, j := w.request(mine, Filter{})
 		run := w.begin(j)
-		if err := w.s.continueExport(t.Context(), run, e, mine); err != nil {
+		if err := w.s.exports.CarryOn(t.Context(), run, e, mine); err != nil {
 			t.Fatal(err)
 		}
 		w.exec("DELETE FROM user_role WHERE user_id = ?", mine.UserID)
@@ -283,15 +284,15 @@ func TestExportGoesOn(t *testing.T) {
 	e, j := w.request(mine, Filter{})
 	run := w.begin(j)
 	first, stale := *e, *e
-	if err := w.s.continueExport(ctx, run, &first, mine); err != nil {
+	if err := w.s.exports.CarryOn(ctx, run, &first, mine); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.s.continueExport(ctx, run, &stale, mine); !errors.Is(err, errMoved) || stale.Chunks != 0 {
+	if err := w.s.exports.CarryOn(ctx, run, &stale, mine); !errors.Is(err, export.ErrMoved) || stale.Chunks != 0 {
 		t.Errorf("a second process: %v", err)
 	}
 	// The worker is killed; another takes over.
 	w.exec("UPDATE job SET state = 'pending' WHERE id = ?", j.ID)
-	if got := w.state(mine, e.ID); got.State != ExportQueued || got.RowsDone != 4 {
+	if got := w.state(mine, e.ID); got.State != export.Queued || got.RowsDone != 4 {
 		t.Errorf("%+v", got)
 	}
 	if err := w.s.ExportEvents(ctx, run, ExportEvents{ExportID: e.ID}); !errors.Is(err, outbox.ErrLost) {
@@ -325,7 +326,7 @@ func TestExportHasBounds(t *testing.T) {
 	since := w.db.Now()
 	w.act(mine, some(4, "thing.done")...)
 	e, j := w.request(mine, Filter{Action: ptr("thing.done")})
-	if err := w.perform(j, e); fault.AsRetry(err) == nil || fault.AsRetry(err).Code != CodeExportTooLarge {
+	if err := w.perform(j, e); fault.AsRetry(err) == nil || fault.AsRetry(err).Code != export.CodeTooLarge {
 		t.Errorf("%v", err)
 	}
 	narrow, nj := w.request(mine, Filter{Action: ptr("thing.done"), Since: &since, Outcome: ptr(Done)})
@@ -356,23 +357,23 @@ func TestExportsExpire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.db.Clock().Advance(exportLife)
+	w.db.Clock().Advance(export.Life)
 	if err := w.s.PruneExports(ctx, nil, PruneExports{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(d); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a file that went while it was read: %v", err)
 	}
-	if got := w.state(mine, e.ID); got.State != ExportExpired {
+	if got := w.state(mine, e.ID); got.State != export.Expired {
 		t.Errorf("%+v", got)
 	}
-	if _, err := w.s.OpenExport(ctx, mine, e.ID); !fault.Is(err, CodeExportExpired) {
+	if _, err := w.s.OpenExport(ctx, mine, e.ID); !fault.Is(err, export.CodeExpired) {
 		t.Errorf("%v", err)
 	}
-	if err := w.s.ExportEvents(ctx, &outbox.Run{Job: *wj}, ExportEvents{ExportID: waiting.ID}); fault.AsRetry(err) == nil || fault.AsRetry(err).Code != CodeExportExpired {
+	if err := w.s.ExportEvents(ctx, &outbox.Run{Job: *wj}, ExportEvents{ExportID: waiting.ID}); fault.AsRetry(err) == nil || fault.AsRetry(err).Code != export.CodeExpired {
 		t.Errorf("one that nobody wrote in time: %v", err)
 	}
-	w.db.Clock().Advance(exportLife)
+	w.db.Clock().Advance(export.Life)
 	if err := w.s.PruneExports(ctx, nil, PruneExports{}); err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +382,7 @@ func TestExportsExpire(t *testing.T) {
 			t.Errorf("%d rows in %s: %v", n, table, err)
 		}
 	}
-	if err := w.s.ExportEvents(ctx, nil, ExportEvents{ExportID: e.ID}); fault.AsRetry(err) == nil || fault.AsRetry(err).Code != CodeExportExpired {
+	if err := w.s.ExportEvents(ctx, nil, ExportEvents{ExportID: e.ID}); fault.AsRetry(err) == nil || fault.AsRetry(err).Code != export.CodeExpired {
 		t.Errorf("one that is gone: %v", err)
 	}
 }
@@ -394,15 +395,8 @@ func TestExportsFollowTheirOperation(t *testing.T) {
 	if _, err := outbox.Cancel(t.Context(), w.db, mine, j.ID, outbox.Hooks{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.state(mine, e.ID); got.State != ExportCancelled {
+	if got := w.state(mine, e.ID); got.State != export.Cancelled {
 		t.Errorf("%+v", got)
-	}
-	for state, want := range map[outbox.State]ExportState{outbox.Pending: ExportQueued, outbox.Queued: ExportQueued, outbox.Running: ExportRunning,
-		outbox.Dead: ExportFailed, outbox.Done: ExportRunning} {
-		x := &Export{ExpiresAt: w.db.Now().Add(time.Hour)}
-		if x.settle(&outbox.Job{State: state}, w.db.Now()); x.State != want {
-			t.Errorf("%s is shown as %s", state, x.State)
-		}
 	}
 }
 
@@ -410,7 +404,7 @@ func TestExportsFollowTheirOperation(t *testing.T) {
 func TestDownloadReadsChunks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.s.exportRows, w.s.exportMost = 1000, 5000
+	w.s.exports.AtOnce, w.s.exports.Most = 1000, 5000
 	mine := w.person(access.IndirectProvider, access.AdminAgent)
 	now := w.db.Now()
 	rows := make([]*Event, 300)
@@ -426,7 +420,7 @@ func TestDownloadReadsChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw, lines := w.file(mine, e.ID)
-	if got := w.state(mine, e.ID); len(lines) != 301 || got.Chunks != (len(raw)+chunkSize-1)/chunkSize || got.Chunks < 3 {
+	if got := w.state(mine, e.ID); len(lines) != 301 || got.Chunks != (len(raw)+export.ChunkSize-1)/export.ChunkSize || got.Chunks < 3 {
 		t.Errorf("%d lines in %d chunks", len(lines), got.Chunks)
 	}
 	d, err := w.s.OpenExport(t.Context(), mine, e.ID)
@@ -441,22 +435,5 @@ func TestDownloadReadsChunks(t *testing.T) {
 	}
 	if n, err := d.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		t.Error("a closed file is read", n, err)
-	}
-}
-
-func TestCellsAreNoFormulas(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{"": "", "a": "a", "a=b": "a=b", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx",
-		"\rx": "'\rx", "\nx": "'\nx", "＝1": "'＝1", "'=1": "'=1", " =1": " =1"} {
-		if got := tame(in); got != want {
-			t.Errorf("%q becomes %q, want %q", in, got, want)
-		}
-	}
-	var b bytes.Buffer
-	if err := WriteCSV(&b, [][]string{{"a,b", `say "hi"`, "two\nlines", "=x", "è"}}); err != nil {
-		t.Fatal(err)
-	}
-	if want := "\"a,b\",\"say \"\"hi\"\"\",\"two\r\nlines\",'=x,è\r\n"; b.String() != want {
-		t.Errorf("got %q", b.String())
 	}
 }

@@ -45,7 +45,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, db: dbtest.New(t), log: new(lines)}
 	w.s = New(w.db, slog.New(slog.NewTextHandler(w.log, nil)))
-	w.s.sealSize, w.s.exportRows, w.s.exportMost = 10, 4, 50
+	w.s.sealSize, w.s.exports.AtOnce, w.s.exports.Most = 10, 4, 50
 	return w
 }
 

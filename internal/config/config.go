@@ -15,6 +15,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/sla"
 )
@@ -73,6 +74,7 @@ type Config struct {
 	MailboxAddr    string
 	Operator       string
 	Product        string
+	TenantDomain   string
 	TimeZone       *time.Location
 	Abuse          string
 	DKIMDomain     string
@@ -192,6 +194,15 @@ var fields = []field{
 	{"DKIM_KEY", "private key of DKIM signatures in PEM, RSA or Ed25519", "", true, hidden(func(c *Config) *secret.String { return &c.DKIMKey })},
 	{"OPERATOR_NAME", "who runs the programme, as mails and pages say it", "channelgraph", false, text(func(c *Config) *string { return &c.Operator })},
 	{"PRODUCT_NAME", "what the installation is called", "channelgraph", false, text(func(c *Config) *string { return &c.Product })},
+	{"TENANT_DOMAIN", "domain under which the tenants of new customers are named (default: customers. before the host of PUBLIC_URL, or customers.example where that is local)", "", false,
+		func(c *Config, v string) error {
+			d, err := address.Domain(v)
+			if err != nil {
+				return errors.New("must be a domain, such as customers.example.com")
+			}
+			c.TenantDomain = d
+			return nil
+		}},
 	{"TIME_ZONE", "zone of the working calendar until an operator sets another, such as Europe/Rome", "UTC", false, func(c *Config, v string) error {
 		zone, err := sla.Zone(v)
 		if err != nil {
@@ -294,6 +305,14 @@ func Load(getenv func(string) string, overrides map[string]string) (*Config, err
 			host = "[" + host + "]"
 		}
 		c.PublicURL = "http://" + host + ":" + port
+	}
+	if c.TenantDomain == "" {
+		c.TenantDomain = "customers.example"
+		if u, err := url.Parse(c.PublicURL); err == nil && !local(u.Hostname()) {
+			if d, err := address.Domain("customers." + u.Hostname()); err == nil {
+				c.TenantDomain = d
+			}
+		}
 	}
 	return c, nil
 }

@@ -97,6 +97,14 @@ func TestLoadNamesEverySettingThatCannotBeRead(t *testing.T) {
 	if c := load(t, "TRACES", "otlp", "TRACE_RATIO", "0.01"); c.Check() != nil || c.TraceRatio != 0.01 {
 		t.Errorf("got %v, %v", c.Check(), c.TraceRatio)
 	}
+	for url, want := range map[string]string{"": "customers.example", "http://127.0.0.1:8080": "customers.example", "https://partners.contoso.com": "customers.partners.contoso.com"} {
+		if c := load(t, "PUBLIC_URL", url); c.TenantDomain != want {
+			t.Errorf("with %q tenants are named under %q", url, c.TenantDomain)
+		}
+	}
+	if c := load(t, "TENANT_DOMAIN", "Tenants.Contoso.com"); c.TenantDomain != "tenants.contoso.com" {
+		t.Errorf("got %q", c.TenantDomain)
+	}
 	if c := load(t, "TIME_ZONE", "Europe/Rome"); c.TimeZone.String() != "Europe/Rome" {
 		t.Errorf("got %v", c.TimeZone)
 	}

@@ -170,7 +170,8 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, o Options) error {
 		db.pool.Close()
 		return err
 	}
-	std := stdlib.OpenDBFromPool(db.pool)
+	std := sql.OpenDB(connector{stdlib.GetPoolConnector(db.pool)})
+	std.SetMaxIdleConns(0) // the pool keeps them
 	std.SetMaxOpenConns(int(cfg.MaxConns))
 	db.write = bun.NewDB(std, pgdialect.New()).WithQueryHook((*counter)(db))
 	db.read = db.write
@@ -373,6 +374,10 @@ func IsUnique(err error) bool {
 func IsNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
 func transient(err error) bool {
+	var late *lateError
+	if errors.As(err, &late) {
+		return transient(late.cause)
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return pg.Code == "40001" || pg.Code == "40P01"
@@ -386,6 +391,10 @@ func transient(err error) bool {
 func IsDown(err error) bool {
 	if err == nil {
 		return false
+	}
+	var late *lateError
+	if errors.As(err, &late) {
+		return IsDown(late.cause)
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

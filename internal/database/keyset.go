@@ -37,3 +37,9 @@ func HasPrefix(column, text string) schema.QueryAppender {
 	text = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 	return bun.SafeQuery(`? LIKE ? ESCAPE '\'`, bun.Ident(column), text+"%")
 }
+
+// Begins is HasPrefix as a range, which an index on a column in byte order
+// answers on both engines.
+func Begins(column, text string) schema.QueryAppender {
+	return bun.SafeQuery("? >= ? AND ? < ?", bun.Ident(column), text, bun.Ident(column), text+"\U0010FFFF")
+}

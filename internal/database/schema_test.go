@@ -189,3 +189,23 @@ func TestTwoMigrateAtOnce(t *testing.T) {
 		t.Errorf("%d of %d files were applied, %v", total, len(all), err)
 	}
 }
+
+// TestIdsCollateAlike holds every id on PostgreSQL to the order of bytes: a
+// join of two columns that collate differently uses no index.
+func TestIdsCollateAlike(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	if db.Dialect() != database.Postgres {
+		return // SQLite compares bytes
+	}
+	var wrong []string
+	err := db.Read().NewRaw(`SELECT table_name || '.' || column_name FROM information_schema.columns
+		WHERE table_schema = current_schema() AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C' AND (column_name = 'id' OR column_name LIKE '%\_id')
+		ORDER BY 1`).Scan(t.Context(), &wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(wrong) > 0 {
+		t.Errorf("these columns want {{.Text}}: %s", strings.Join(wrong, ", "))
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -21,7 +22,7 @@ import (
 )
 
 // ReportExport is a file of the report on profile updates.
-const ReportExport audit.ExportKind = "PROFILE_UPDATE_REPORT"
+const ReportExport export.Kind = "PROFILE_UPDATE_REPORT"
 
 // Service performs the verbs on the directory and on profile updates.
 type Service struct {
@@ -44,7 +45,8 @@ func New(db *database.DB, accounts *account.Service, partners *partner.Service, 
 	partners.OnActive(s.follow)
 	partners.OnSuspended(s.follow)
 	partners.OnClosed(s.leave)
-	audits.Offer(audit.Table{Kind: ReportExport, Permission: access.PermProfileUpdateReview, Write: s.reportTable})
+	audits.Offer(audit.Table{Kind: ReportExport, Permission: access.PermProfileUpdateReview, Name: "profile-update-report",
+		Header: []string{"month", "met", "breached", "median_worked_hours"}, Lines: s.reportTable})
 	return s
 }
 
@@ -283,7 +285,7 @@ func (s *Service) ExportReport(ctx context.Context, actor access.Actor, f Report
 }
 
 // reportTable is the report as a file has it: durations in hours.
-func (s *Service) reportTable(ctx context.Context, actor access.Actor, f audit.Filter) ([]string, [][]string, error) {
+func (s *Service) reportTable(ctx context.Context, actor access.Actor, f audit.Filter) ([][]string, error) {
 	month := func(t *time.Time) *string {
 		if t == nil {
 			return nil
@@ -296,5 +298,5 @@ func (s *Service) reportTable(ctx context.Context, actor access.Actor, f audit.F
 	for i, m := range rows {
 		lines[i] = []string{m.Month, fmt.Sprint(m.Met), fmt.Sprint(m.Breached), fmt.Sprintf("%.1f", m.Median.Hours())}
 	}
-	return []string{"month", "met", "breached", "median_worked_hours"}, lines, err
+	return lines, err
 }

@@ -37,10 +37,13 @@ const (
 	ProfileUpdateChanged  Kind = "PROFILE_UPDATE_CHANGED"
 	OperationChanged      Kind = "OPERATION_CHANGED"
 	SupportRequestChanged Kind = "SUPPORT_REQUEST_CHANGED"
+	CustomerChanged       Kind = "CUSTOMER_CHANGED"
+	SubscriptionChanged   Kind = "SUBSCRIPTION_CHANGED"
+	OrderChanged          Kind = "ORDER_CHANGED"
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, ProfileUpdateChanged, OperationChanged, SupportRequestChanged}
+var Kinds = []Kind{StreamStarted, StreamReset, PartnershipChanged, InvitationChanged, PartnerChanged, EnrollmentChanged, ProfileUpdateChanged, OperationChanged, SupportRequestChanged, CustomerChanged, SubscriptionChanged, OrderChanged}
 
 // Topic is rung after commits that wrote an event.
 const Topic = "event"

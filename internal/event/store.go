@@ -24,7 +24,7 @@ const (
 func Record(ctx context.Context, tx *database.Tx, k Kind, subject, partner, other ident.ID) error {
 	const q = "INSERT INTO event (kind, subject_id, organization_id, other_organization_id) VALUES (?, ?, " +
 		"coalesce((SELECT organization_id FROM partner WHERE id = ?), ''), coalesce((SELECT organization_id FROM partner WHERE id = ?), ''))"
-	if _, err := tx.NewRaw(q, k, subject, partner, other).Exec(ctx); err != nil {
+	if _, err := tx.NewRaw(q, k, subject, partner, other).Exec(database.Last(ctx)); err != nil {
 		return fmt.Errorf("recording an event: %w", err)
 	}
 	tx.Notify(Topic)
@@ -35,7 +35,28 @@ func Record(ctx context.Context, tx *database.Tx, k Kind, subject, partner, othe
 // be partners; the other may be "".
 func RecordFor(ctx context.Context, tx *database.Tx, k Kind, subject, organization, other ident.ID) error {
 	e := &Event{Kind: k, SubjectID: subject, OrganizationID: organization, OtherOrganizationID: other}
-	if _, err := tx.NewInsert().Model(e).ExcludeColumn("number").Exec(ctx); err != nil {
+	if _, err := tx.NewInsert().Model(e).ExcludeColumn("number").Returning("NULL").Exec(database.Last(ctx)); err != nil {
+		return fmt.Errorf("recording an event: %w", err)
+	}
+	tx.Notify(Topic)
+	return nil
+}
+
+// RecordAll is RecordFor for a record that concerns any number of
+// organizations: one row for every two of them.
+func RecordAll(ctx context.Context, tx *database.Tx, k Kind, subject ident.ID, organizations ...ident.ID) error {
+	var rows []*Event
+	for pair := range slices.Chunk(organizations, 2) {
+		e := &Event{Kind: k, SubjectID: subject, OrganizationID: pair[0]}
+		if len(pair) == 2 {
+			e.OtherOrganizationID = pair[1]
+		}
+		rows = append(rows, e)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if _, err := tx.NewInsert().Model(&rows).ExcludeColumn("number").Returning("NULL").Exec(database.Last(ctx)); err != nil {
 		return fmt.Errorf("recording an event: %w", err)
 	}
 	tx.Notify(Topic)

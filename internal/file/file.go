@@ -31,10 +31,11 @@ const (
 	ForLogo       Purpose = "PROFILE_LOGO"
 	ForAttachment Purpose = "SUPPORT_ATTACHMENT"
 	ForImport     Purpose = "REGISTER_IMPORT"
+	ForCatalog    Purpose = "CATALOG_IMPORT"
 )
 
 // Purposes lists all purposes.
-var Purposes = []Purpose{ForEvidence, ForLogo, ForAttachment, ForImport}
+var Purposes = []Purpose{ForEvidence, ForLogo, ForAttachment, ForImport, ForCatalog}
 
 // Media types of files.
 const (
@@ -93,6 +94,9 @@ var rules = map[Purpose]rule{
 	ForImport: {types: []string{Text}, size: MaxSize,
 		upload: []access.Permission{access.PermRegisterManage},
 		read:   access.PermRegisterManage, review: access.PermRegisterManage},
+	ForCatalog: {types: []string{Text}, size: MaxSize,
+		upload: []access.Permission{access.PermCatalogManage},
+		read:   access.PermCatalogManage, review: access.PermCatalogManage},
 }
 
 // Known reports whether p is a purpose.

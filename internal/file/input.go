@@ -66,7 +66,7 @@ func labels(types []string) string {
 }
 
 // endings are the endings of names that fit a media type, the usual one first.
-var endings = map[string][]string{PDF: {".pdf"}, PNG: {".png"}, JPEG: {".jpg", ".jpeg"}, GIF: {".gif"}, Text: {".txt", ".log", ".csv", ".md"}}
+var endings = map[string][]string{PDF: {".pdf"}, PNG: {".png"}, JPEG: {".jpg", ".jpeg"}, GIF: {".gif"}, Text: {".txt", ".log", ".csv", ".md", ".json"}}
 
 // cleanName makes a name that is safe on every machine and ends as the content
 // demands: no folders, nothing hidden, nothing that a file system forbids.

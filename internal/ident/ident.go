@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"encoding/binary"
 	"strings"
 	"time"
 )
@@ -16,35 +17,46 @@ type ID string
 
 // Prefixes, one a kind.
 const (
-	Organization  = "org"
-	User          = "usr"
-	Session       = "ses"
-	Link          = "lnk"
-	Partner       = "par"
-	Invitation    = "inv"
-	Proposal      = "plk"
-	Partnership   = "psh"
-	Termination   = "trm"
-	Job           = "job"
-	Mail          = "msg"
-	Audit         = "aud"
-	Token         = "tok"
-	Export        = "exp"
-	Webhook       = "whk"
-	WebhookEvent  = "evt"
-	Delivery      = "dlv"
-	Holiday       = "hol"
-	File          = "fil"
-	Membership    = "mbr"
-	Import        = "imp"
-	Enrollment    = "enr"
-	Question      = "qst"
-	Agreement     = "agr"
-	Signature     = "sig"
-	Location      = "loc"
-	ProfileUpdate = "pup"
-	Support       = "sup"
-	SupportEntry  = "spe"
+	Organization        = "org"
+	User                = "usr"
+	Session             = "ses"
+	Link                = "lnk"
+	Partner             = "par"
+	Invitation          = "inv"
+	Proposal            = "plk"
+	Partnership         = "psh"
+	Termination         = "trm"
+	Job                 = "job"
+	Mail                = "msg"
+	Audit               = "aud"
+	Token               = "tok"
+	Export              = "exp"
+	Webhook             = "whk"
+	WebhookEvent        = "evt"
+	Delivery            = "dlv"
+	Holiday             = "hol"
+	File                = "fil"
+	Membership          = "mbr"
+	Import              = "imp"
+	Enrollment          = "enr"
+	Question            = "qst"
+	Agreement           = "agr"
+	Signature           = "sig"
+	Location            = "loc"
+	ProfileUpdate       = "pup"
+	Support             = "sup"
+	SupportEntry        = "spe"
+	Customer            = "cus"
+	Relationship        = "rel"
+	CustomerAgreement   = "cag"
+	Grant               = "grt"
+	CustomerExport      = "cex"
+	Offer               = "off"
+	CatalogImport       = "cim"
+	ProductSubscription = "sub"
+	SubscriptionEvent   = "sev"
+	Order               = "ord"
+	OrderLine           = "oli"
 )
 
 var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
@@ -61,6 +73,18 @@ func New(prefix string) ID {
 	if _, err := rand.Read(b[6:]); err != nil {
 		panic(err)
 	}
+	return ID(prefix + "_" + encoding.EncodeToString(b[:]))
+}
+
+// Numbered is the id of a moment and a number: the same for the same two, and
+// another one for every other number. It is for generated worlds alone, since
+// whoever knows the number knows the id.
+func Numbered(prefix string, at time.Time, n uint64) ID {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli())<<16|n&0xffff)
+	n = (n + 1) * 0x9e3779b97f4a7c15 // odd, so that no two numbers come out alike; the shifts can be undone too
+	n = (n ^ n>>31) * 0xbf58476d1ce4e5b9
+	binary.BigEndian.PutUint64(b[8:], n^n>>29)
 	return ID(prefix + "_" + encoding.EncodeToString(b[:]))
 }
 

@@ -9,7 +9,9 @@ import (
 
 func TestNewIsWellFormedUniqueAndSortable(t *testing.T) {
 	t.Parallel()
-	prefixes := []string{Organization, User, Session, Link, Partner, Invitation, Proposal, Partnership, Termination, Job, Mail, Audit}
+	prefixes := []string{Organization, User, Session, Link, Partner, Invitation, Proposal, Partnership, Termination, Job, Mail, Audit, Token,
+		Export, Holiday, File, Membership, Import, Enrollment, Question, Agreement, Signature, Customer, Relationship, CustomerAgreement, Grant,
+		Offer, CatalogImport, ProductSubscription, SubscriptionEvent, Order, OrderLine}
 	if n := len(slices.Compact(slices.Sorted(slices.Values(prefixes)))); n != len(prefixes) {
 		t.Errorf("%d prefixes, %d of them different", len(prefixes), n)
 	}

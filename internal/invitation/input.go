@@ -23,6 +23,9 @@ type Request struct {
 	Folded    string
 	Locale    string
 	Text      string
+	// Beside writes what the concept keeps beside the invitation, before its
+	// first mail is written; nil for nothing.
+	Beside func(invitation ident.ID) error
 }
 
 // ResendInput sends an invitation again with a new link; the old one dies.

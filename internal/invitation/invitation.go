@@ -1,6 +1,6 @@
 // Package invitation owns invitations by mail: one address asked by one
 // partner for one thing, its link, its states, reminders, expiry and bounce.
-// Partnerships and, later, customers use the same mechanics. It never decides
+// Partnerships and customers use the same mechanics. It never decides
 // what an acceptance means: the inviting concept does, by its kind.
 //
 // Invariant: one open invitation for an inviter, kind and address; a resend
@@ -22,6 +22,7 @@ type Kind string
 // Kinds of invitation.
 const (
 	ForPartnership Kind = "PARTNERSHIP"
+	ForCustomer    Kind = "CUSTOMER"
 )
 
 // Status is the state of an invitation (spec section 3).
@@ -148,6 +149,39 @@ type Invitation struct {
 
 // Live reports whether the link of an open invitation still works at now.
 func (i *Invitation) Live(now time.Time) bool { return i.Status.Open() && now.Before(i.ExpiresAt) }
+
+// Standing is what a link, or the id, of an invitation leads to now.
+type Standing string
+
+// Standings of an invitation.
+const (
+	StandsOpen     Standing = "OPEN"
+	StandsAccepted Standing = "ACCEPTED"
+	StandsDeclined Standing = "DECLINED"
+	StandsExpired  Standing = "EXPIRED"
+	StandsRevoked  Standing = "REVOKED"
+	StandsReplaced Standing = "REPLACED"
+	StandsUnknown  Standing = "UNKNOWN"
+)
+
+// Standing tells it for the link of a generation, 0 for who comes without one.
+func (i *Invitation) Standing(generation int, now time.Time) Standing {
+	switch {
+	case i.Status == Accepted:
+		return StandsAccepted
+	case i.Status == Declined:
+		return StandsDeclined
+	case i.Status == Revoked:
+		return StandsRevoked
+	case generation > 0 && generation != i.Generation:
+		return StandsReplaced
+	case i.Live(now):
+		return StandsOpen
+	case i.Status == Bounced, i.Status == Failed:
+		return StandsRevoked
+	}
+	return StandsExpired
+}
 
 // Step is what falls due for an invitation next.
 type Step string

@@ -46,7 +46,7 @@ type Concept struct {
 	// Job makes the arguments of the job that sends one generation.
 	Job func(id ident.ID, generation int) outbox.Args
 	// MayAsk re-checks, in the sending transaction, that the inviter may ask.
-	MayAsk func(ctx context.Context, tx *database.Tx, inviter ident.ID) error
+	MayAsk func(ctx context.Context, tx *database.Tx, i *Invitation) error
 	// Data gives what every mail about the invitation says of the inviter.
 	Data func(ctx context.Context, tx *database.Tx, i *Invitation) (map[string]string, error)
 	// Templates name the mails.
@@ -156,6 +156,11 @@ func (s *Service) Create(ctx context.Context, tx *database.Tx, actor access.Acto
 	if err := insert(ctx, tx, i); err != nil {
 		return nil, err
 	}
+	if n.Beside != nil {
+		if err := n.Beside(i.ID); err != nil {
+			return nil, err
+		}
+	}
 	return s.dispatch(ctx, tx, actor, i)
 }
 
@@ -245,7 +250,7 @@ func (s *Service) Resend(ctx context.Context, actor access.Actor, in ResendInput
 		case !ok:
 			return fault.Conflict("invitationId", CodeClosed, "status", string(i.Status))
 		}
-		if err := c.MayAsk(ctx, tx, i.InviterID); err != nil {
+		if err := c.MayAsk(ctx, tx, i); err != nil {
 			return err
 		}
 		if err := lockInviter(ctx, tx, i.InviterID); err != nil {

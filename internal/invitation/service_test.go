@@ -65,7 +65,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	w.Register(ForPartnership, Concept{
 		Permission: access.PermPartnershipRequest, Path: "/l/partnership",
 		Job:    func(id ident.ID, g int) outbox.Args { return send{id, g} },
-		MayAsk: func(context.Context, *database.Tx, ident.ID) error { return w.mayAsk },
+		MayAsk: func(context.Context, *database.Tx, *Invitation) error { return w.mayAsk },
 		Data: func(_ context.Context, tx *database.Tx, i *Invitation) (map[string]string, error) {
 			at := tx.Now.Format(time.RFC3339)
 			return map[string]string{"InviterName": "Gina", "InviterCompany": "Nordwind", "ProgrammeOperator": "House", "Note": i.Text, "ExpiresAt": at, "ExpiredAt": at,

@@ -287,6 +287,9 @@ type Draft struct {
 	ExpiresAt time.Time
 	// Reminder marks mails that the recipient may ask to stop.
 	Reminder bool
+	// Fresh says that Key cannot be there yet, since it names something that
+	// was made in this transaction.
+	Fresh bool
 }
 
 // Send is the arguments of the job that delivers one message.
@@ -332,7 +335,7 @@ func (m *Mailer) Queue(ctx context.Context, tx *database.Tx, d Draft) (*Message,
 	if _, err := m.render(msg); err != nil {
 		return nil, fmt.Errorf("queueing mail: %w", err)
 	}
-	return m.insert(ctx, tx, msg)
+	return m.insert(ctx, tx, msg, d.Fresh)
 }
 
 func (m *Mailer) locale(tag string) string {

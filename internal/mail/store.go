@@ -83,19 +83,28 @@ type providerRow struct {
 	Reason        string     `bun:"reason"`
 }
 
-func (m *Mailer) insert(ctx context.Context, tx *database.Tx, msg *Message) (*Message, error) {
-	res, err := tx.NewInsert().Model(msg).On("CONFLICT (dedupe_key) DO NOTHING").Exec(ctx)
+// insert writes a message and the first line of its timeline. Nobody waits for
+// a fresh one: its key cannot be there yet.
+func (m *Mailer) insert(ctx context.Context, tx *database.Tx, msg *Message, fresh bool) (*Message, error) {
+	q, how := tx.NewInsert().Model(msg).Returning("NULL"), database.Later(ctx)
+	if !fresh {
+		q, how = q.On("CONFLICT (dedupe_key) DO NOTHING"), ctx
+	}
+	res, err := q.Exec(how)
 	if err != nil {
 		return nil, fmt.Errorf("writing a message: %w", err)
 	}
-	if n, err := res.RowsAffected(); err == nil && n == 0 {
+	if n, err := res.RowsAffected(); !fresh && err == nil && n == 0 {
 		var old Message
 		if err := tx.NewSelect().Model(&old).Where("dedupe_key = ?", msg.DedupeKey).Scan(ctx); err != nil {
 			return nil, fmt.Errorf("reading the message of a key: %w", err)
 		}
 		return &old, nil
 	}
-	return msg, note(ctx, tx, msg.ID, "queued", "")
+	if _, err := tx.NewInsert().Model(&Event{MessageID: msg.ID, Number: 1, At: tx.Now, Event: "queued"}).Exec(database.Later(ctx)); err != nil {
+		return nil, fmt.Errorf("writing a mail event: %w", err)
+	}
+	return msg, nil
 }
 
 // note adds a line to the timeline; the message's row is locked or new.

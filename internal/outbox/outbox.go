@@ -94,6 +94,8 @@ type Job struct {
 	Listed     bool       `bun:"listed"`
 	CreatedAt  time.Time  `bun:"created_at"`
 	FinishedAt *time.Time `bun:"finished_at"`
+
+	fresh bool // no other job can have DedupeKey
 }
 
 // Option changes how a job is put.
@@ -108,6 +110,10 @@ func ExpiresAt(t time.Time) Option { return func(j *Job) { t = t.UTC(); j.Expire
 // Dedupe makes Put a no-op while an unfinished job has the same key; the
 // existing job is returned.
 func Dedupe(key string) Option { return func(j *Job) { j.DedupeKey = &key } }
+
+// Fresh says that no job can have the key of Dedupe yet, since it names
+// something that was made in this transaction: nobody waits for the statement.
+func Fresh() Option { return func(j *Job) { j.fresh = true } }
 
 // On chooses the queue.
 func On(q Queue) Option { return func(j *Job) { j.Queue = q } }
@@ -144,19 +150,21 @@ func Put(ctx context.Context, tx *database.Tx, args Args, opts ...Option) (*Job,
 	// A job's columns that only later stages fill keep their defaults: this
 	// statement is in everybody's transaction.
 	q := tx.NewInsert().Model(j).ExcludeColumn("sweep_at", "generation", "attempt", "kills", "worker", "started_at", "failure_code",
-		"last_error", "finished_at")
+		"last_error", "finished_at").Returning("NULL")
 	if j.DueAt.IsZero() { // due at once by the clock that decides it
 		j.DueAt = tx.Now
 		q = q.Value("due_at", "?", tx.NowExpr())
 	}
-	if j.DedupeKey != nil {
+	how := database.Later(ctx)
+	if j.DedupeKey != nil && !j.fresh {
 		q = q.On("CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND state IN ('pending', 'queued', 'running') DO NOTHING")
+		how = ctx // others may have put one
 	}
-	res, err := q.Exec(ctx)
+	res, err := q.Exec(how)
 	if err != nil {
 		return nil, fmt.Errorf("writing job %s: %w", j.Kind, err)
 	}
-	if n, err := res.RowsAffected(); err == nil && n == 0 {
+	if n, err := res.RowsAffected(); j.DedupeKey != nil && !j.fresh && err == nil && n == 0 {
 		var old Job
 		err := tx.NewSelect().Model(&old).Where("dedupe_key = ?", *j.DedupeKey).
 			Where("state IN ('pending', 'queued', 'running')").Limit(1).Scan(ctx)
@@ -176,7 +184,7 @@ func CancelAbout(ctx context.Context, tx *database.Tx, subject ident.ID, kinds .
 	tx.Notify(changed)
 	_, err := tx.NewUpdate().Model((*Job)(nil)).Set("state = ?", Cancelled).Set("finished_at = ?", tx.Now).
 		Where("subject_id = ? AND subject_id <> ''", subject).Where("kind IN (?)", bun.List(kinds)).
-		Where("state IN ('pending', 'queued')").Exec(ctx)
+		Where("state IN ('pending', 'queued')").Exec(database.Later(ctx))
 	return err
 }
 

@@ -243,6 +243,14 @@ type Connection[T any] struct {
 	Edges    []*Edge[T]
 	PageInfo *Info
 	count    func(context.Context) (int, error)
+	exact    bool
+}
+
+// Exactly has the whole list counted by a maintained counter, which needs no
+// cap.
+func (c *Connection[T]) Exactly(count func(context.Context) (int, error)) *Connection[T] {
+	c.count, c.exact = count, true
+	return c
 }
 
 // Nodes are the page's rows without their cursors.
@@ -259,6 +267,9 @@ func (c *Connection[T]) TotalCount(ctx context.Context) (*Count, error) {
 	n, err := c.count(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if c.exact {
+		return &Count{Value: n, Precision: Exact}, nil
 	}
 	v := Capped(n)
 	return &v, nil
@@ -289,4 +300,14 @@ func Build[T any](q Query, rows []T, key func(T) (any, ident.ID), count func(con
 		c.PageInfo.StartCursor, c.PageInfo.EndCursor = &c.Edges[0].Cursor, &c.Edges[n-1].Cursor
 	}
 	return c
+}
+
+// Map is the same page of something else for each row: the same cursors, the
+// same count.
+func Map[T, U any](c *Connection[T], to func(T) U) *Connection[U] {
+	out := &Connection[U]{Edges: make([]*Edge[U], len(c.Edges)), PageInfo: c.PageInfo, count: c.count, exact: c.exact}
+	for i, e := range c.Edges {
+		out.Edges[i] = &Edge[U]{Node: to(e.Node), Cursor: e.Cursor}
+	}
+	return out
 }

@@ -200,6 +200,8 @@ type Filter struct {
 	Region  *region.Code
 	Country *string
 	Search  *string
+	// Kinds keeps partners of one of them; the API's lists do not ask for it.
+	Kinds []access.Kind `json:",omitempty"`
 }
 
 func (o *Order) resolve() page.Order {

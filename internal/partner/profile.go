@@ -199,6 +199,20 @@ var (
 	notDigit   = regexp.MustCompile(`[^0-9]`)
 )
 
+// Validate puts the address into its stored form or says all that is wrong
+// with it; a country that is not in the list is said by whoever asks for one.
+func (a *Address) Validate(country string) error {
+	c, _ := region.Find(country)
+	a.Country = c.Code
+	return a.validate(c)
+}
+
+// CompanyName is a legal business name in its stored form.
+func CompanyName(s string) (string, error) { return companyName(s) }
+
+// Phone is a telephone number in its stored form.
+func Phone(s string) (string, error) { return phone(s) }
+
 // FoldRegistration is the form in which registration IDs of a country are
 // compared: the canonical number where it is one of the country's, otherwise
 // its capitals without separators.
@@ -215,6 +229,17 @@ func FoldName(s string) string {
 		return ""
 	}
 	return address.FoldCompany(s)
+}
+
+// Facts are by what a company is told to be one house with a partner (spec
+// section 6), in the forms in which they are compared; "" for what is unknown.
+type Facts struct {
+	Country              string
+	NameFolded           string
+	RegistrationIDFolded string
+	RegistrableDomain    string
+	// Domain is that of the company's tenant, which may be a partner's.
+	Domain string
 }
 
 // UpdateSupportInput replaces the support profile.

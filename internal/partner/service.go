@@ -271,6 +271,36 @@ func (s *Service) Load(ctx context.Context, tx *database.Tx, ids ...ident.ID) (m
 	return byIDs(ctx, tx, access.System("partner").Scope(), ids)
 }
 
+// Cards reads the public cards of partners whom the caller has met where it
+// may: on a relationship, an invitation or a grant.
+func (s *Service) Cards(ctx context.Context, ids []ident.ID) (map[ident.ID]*Card, error) {
+	ps, err := byIDs(ctx, s.db.Read(), access.System("partner").Scope(), ids)
+	out := make(map[ident.ID]*Card, len(ps))
+	for id, p := range ps {
+		c := p.Card()
+		out[id] = &c
+	}
+	return out, err
+}
+
+// SeenTx reads partners inside the actor's scope, in a transaction; hidden
+// ones are missing.
+func (s *Service) SeenTx(ctx context.Context, tx *database.Tx, actor access.Actor, ids ...ident.ID) (map[ident.ID]*Partner, error) {
+	return byIDs(ctx, tx, actor.Scope(), ids)
+}
+
+// HouseTx lists the partners that look like one house with a company, and that
+// whose own tenant it names, in the order of their ids.
+func (s *Service) HouseTx(ctx context.Context, tx *database.Tx, f Facts) ([]*Partner, error) {
+	return house(ctx, tx, f)
+}
+
+// DeclaredTx reports whether one of some partners is a declared affiliate of
+// one of others.
+func (s *Service) DeclaredTx(ctx context.Context, tx *database.Tx, some, others []ident.ID) (bool, error) {
+	return declared(ctx, tx, some, others)
+}
+
 // AreDeclaredAffiliates reports a declared affiliation of two partners.
 func (s *Service) AreDeclaredAffiliates(ctx context.Context, tx *database.Tx, a, b ident.ID) (bool, error) {
 	return affiliated(ctx, tx, a, b)

@@ -97,11 +97,39 @@ func affiliated(ctx context.Context, tx *database.Tx, a, b ident.ID) (bool, erro
 	return tx.NewSelect().Model((*affiliation)(nil)).Where("partner_id = ? AND affiliate_id = ?", a, b).Exists(ctx)
 }
 
+// house reads each way of telling by its own index.
+func house(ctx context.Context, tx *database.Tx, f Facts) ([]*Partner, error) {
+	var rows []*Partner
+	by := tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.country = ? AND p.legal_name_folded = ? AND p.legal_name_folded <> ''", f.Country, f.NameFolded)
+	for column, value := range map[string]string{"registrable_domain": f.RegistrableDomain, "tenant_domain": f.Domain} {
+		if value != "" {
+			by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("? = ?", bun.Ident("p."+column), value))
+		}
+	}
+	if f.RegistrationIDFolded != "" {
+		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").
+			Where("p.country = ? AND p.registration_id_folded = ? AND p.registration_id_folded <> ''", f.Country, f.RegistrationIDFolded))
+	}
+	err := tx.NewSelect().Model(&rows).Where("partner.id IN (?)", by).OrderExpr("partner.id").Scan(ctx)
+	return rows, err
+}
+
+func declared(ctx context.Context, tx *database.Tx, some, others []ident.ID) (bool, error) {
+	if len(some) == 0 || len(others) == 0 {
+		return false, nil
+	}
+	return tx.NewSelect().Model((*affiliation)(nil)).Where("(partner_id IN (?0) AND affiliate_id IN (?1)) OR (partner_id IN (?1) AND affiliate_id IN (?0))",
+		bun.List(some), bun.List(others)).Exists(ctx)
+}
+
 func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter) (*page.Connection[*Partner], error) {
 	base := func(model any) *bun.SelectQuery {
 		q := db.Read().NewSelect().Model(model).ApplyQueryBuilder(s.Partners("partner"))
 		if f.Kind != nil {
 			q = q.Where("partner.kind = ?", *f.Kind)
+		}
+		if len(f.Kinds) > 0 {
+			q = q.Where("partner.kind IN (?)", bun.List(f.Kinds))
 		}
 		if f.Status != nil {
 			q = q.Where("partner.status = ?", *f.Status)

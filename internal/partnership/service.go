@@ -21,6 +21,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/rollup"
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
 
@@ -50,8 +51,8 @@ func New(db *database.DB, accounts *account.Service, partners *partner.Service, 
 		Permission: access.PermPartnershipRequest,
 		Path:       Path,
 		Job:        func(id ident.ID, g int) outbox.Args { return SendInvitation{InvitationID: id, Generation: g} },
-		MayAsk: func(ctx context.Context, tx *database.Tx, inviter ident.ID) error {
-			_, err := s.asker(ctx, tx, inviter)
+		MayAsk: func(ctx context.Context, tx *database.Tx, i *invitation.Invitation) error {
+			_, err := s.asker(ctx, tx, i.InviterID)
 			return err
 		},
 		Data: s.invitationData,
@@ -490,6 +491,23 @@ func (s *Service) change(ctx context.Context, actor access.Actor, perm access.Pe
 		return nil, err
 	}
 	return out, nil
+}
+
+// count takes note, on the tree, that a partnership was made or ended. The
+// programme counts a reseller once, however many providers it has.
+func (s *Service) count(ctx context.Context, tx *database.Tx, p *Partnership, by int64) error {
+	if _, err := s.partners.HoldTx(ctx, tx, p.ResellerID); err != nil {
+		return err
+	}
+	others, err := hasOther(ctx, tx, p)
+	if err != nil {
+		return err
+	}
+	keys := []rollup.Key{rollup.Of(p.ProviderID)}
+	if !others {
+		keys = append(keys, rollup.Operator)
+	}
+	return rollup.Add(ctx, tx, rollup.Delta{Resellers: by}, keys...)
 }
 
 // record writes an act on a partnership so that both sides' audit shows it.

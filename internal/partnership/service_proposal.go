@@ -90,23 +90,7 @@ func (s *Service) findInvitation(ctx context.Context, tx *database.Tx, id ident.
 	if err != nil || i == nil || i.Kind != invitation.ForPartnership {
 		return &proposal{state: ProposalUnknown}, err
 	}
-	out := &proposal{kind: ByInvitation, inv: i}
-	switch {
-	case i.Status == invitation.Accepted:
-		out.state = ProposalAccepted
-	case i.Status == invitation.Declined:
-		out.state = ProposalDeclined
-	case i.Status == invitation.Revoked:
-		out.state = ProposalRevoked
-	case generation > 0 && generation != i.Generation:
-		out.state = ProposalReplaced
-	case i.Live(tx.Now):
-		out.state = ProposalOpen
-	case i.Status == invitation.Bounced, i.Status == invitation.Failed:
-		out.state = ProposalRevoked
-	default:
-		out.state = ProposalExpired
-	}
+	out := &proposal{kind: ByInvitation, inv: i, state: ProposalState(i.Standing(generation, tx.Now))}
 	ps, err := s.partners.Load(ctx, tx, i.InviterID)
 	out.provider = ps[i.InviterID]
 	return out, err
@@ -204,6 +188,19 @@ func (s *Service) pair(ctx context.Context, tx *database.Tx, provider *partner.P
 	ours, err := living(ctx, tx, provider.ID, reseller)
 	pair.Partnered = ours != nil
 	return pair, ours, err
+}
+
+// PairTx is what the rule of joining looks at for two partners, for a concept
+// that explains it.
+func (s *Service) PairTx(ctx context.Context, tx *database.Tx, provider *partner.Partner, reseller ident.ID) (*Pair, error) {
+	p, _, err := s.pair(ctx, tx, provider, reseller)
+	return p, err
+}
+
+// AlliedTx tells which of some partners have a living partnership with a
+// partner, on whichever side.
+func (s *Service) AlliedTx(ctx context.Context, tx *database.Tx, with ident.ID, some ...ident.ID) (map[ident.ID]bool, error) {
+	return allied(ctx, tx, with, some)
 }
 
 // closedCodes say why a proposal can no longer be answered.
@@ -339,6 +336,9 @@ func (s *Service) join(ctx context.Context, tx *database.Tx, actor access.Actor,
 			return ours, nil
 		}
 		return nil, fault.Conflict(path, CodeAlreadyPartnered)
+	}
+	if err := s.count(ctx, tx, ps, 1); err != nil {
+		return nil, err
 	}
 	if p.inv != nil {
 		err = s.invitations.Answer(ctx, tx, actor, p.inv, invitation.VerbAccept, "")

@@ -154,6 +154,11 @@ func (s *Service) decide(ctx context.Context, actor access.Actor, perm access.Pe
 		if err := save(ctx, tx, p); err != nil {
 			return err
 		}
+		if to == TerminationCompleted {
+			if err := s.count(ctx, tx, p, -1); err != nil {
+				return err
+			}
+		}
 		act := terminationActs[to]
 		if act.template != "" {
 			for _, side := range []ident.ID{p.ProviderID, p.ResellerID} {

@@ -55,6 +55,35 @@ func living(ctx context.Context, tx *database.Tx, provider, reseller ident.ID) (
 	return &row, err
 }
 
+// allied tells which of some partners have a living partnership with one.
+func allied(ctx context.Context, tx *database.Tx, with ident.ID, some []ident.ID) (map[ident.ID]bool, error) {
+	out := map[ident.ID]bool{}
+	if len(some) == 0 {
+		return out, nil
+	}
+	var rows []*Partnership
+	err := tx.NewSelect().Model(&rows).Where("(provider_id = ?0 AND reseller_id IN (?1)) OR (reseller_id = ?0 AND provider_id IN (?1))", with, bun.List(some)).
+		Where("status <> ?", Terminated).Scan(ctx)
+	for _, p := range rows {
+		out[other(p, with)] = true
+	}
+	return out, err
+}
+
+// hasOther reports whether a partnership's reseller has another living one.
+func hasOther(ctx context.Context, tx *database.Tx, p *Partnership) (bool, error) {
+	return tx.NewSelect().Model((*Partnership)(nil)).Where("reseller_id = ?", p.ResellerID).Where("id <> ?", p.ID).Where("status <> ?", Terminated).Exists(ctx)
+}
+
+// Counts is what the tree's counters of resellers must come to.
+func Counts(idb bun.IDB) *bun.SelectQuery {
+	living := func(key, count string) *bun.SelectQuery {
+		return idb.NewSelect().TableExpr("partnership").ColumnExpr(key+" AS key, "+count+" AS resellers, 0 AS customers, 0 AS subscriptions, 0 AS seats").
+			Where("status <> ?", Terminated)
+	}
+	return living("provider_id", "count(*)").GroupExpr("provider_id").UnionAll(living("'*'", "count(DISTINCT reseller_id)"))
+}
+
 // livingOf reads some of a partner's partnerships that are not terminated, in
 // the order of their ids after one.
 func livingOf(ctx context.Context, tx *database.Tx, id, after ident.ID, limit int) ([]*Partnership, error) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/channelgraph/channelgraph/internal/sheet"
 )
 
 const head = "user_name,password,programme_id,legal_name,country"
@@ -13,7 +15,7 @@ const head = "user_name,password,programme_id,legal_name,country"
 func problems(kind ImportKind, content string) string {
 	_, f := parse(kind, []byte(content))
 	var out []string
-	for _, p := range f.kept {
+	for _, p := range f.Kept {
 		if !slices.Contains(ProblemCodes, p.Code) {
 			out = append(out, "an unlisted code:")
 		}
@@ -37,7 +39,7 @@ func TestForms(t *testing.T) {
 		"spaces around":        head + "\n  anna ,Segreta 2026!, 1234567 ,\" Rossi,  Bianchi S.r.l. \", IT \n",
 	} {
 		e, f := parse(Memberships, []byte(content))
-		if f.count > 0 || len(e.memberships) != 1 {
+		if f.Count > 0 || len(e.memberships) != 1 {
 			t.Errorf("%s: %s", name, problems(Memberships, content))
 			continue
 		}
@@ -135,22 +137,22 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	b.WriteString(head + "\n")
-	for range MaxLines + 2 {
+	for range sheet.MaxLines + 2 {
 		b.WriteString("anna,,1,Rossi,IT\n")
 	}
 	e, f := parse(Memberships, []byte(b.String()))
-	if len(e.memberships) != MaxLines || len(f.kept) != MaxProblems || f.count != 2*MaxLines {
-		t.Errorf("%d lines, %d problems kept of %d", len(e.memberships), len(f.kept), f.count)
+	if len(e.memberships) != sheet.MaxLines || len(f.Kept) != sheet.MaxProblems || f.Count != 2*sheet.MaxLines {
+		t.Errorf("%d lines, %d problems kept of %d", len(e.memberships), len(f.Kept), f.Count)
 	}
 	b.Reset()
 	b.WriteString("country,registration_id,legal_name\n")
-	for n := range MaxLines {
+	for n := range sheet.MaxLines {
 		fmt.Fprintf(&b, "IT,%d,Rossi\n", 1_000_000+n)
 	}
-	if e, f := parse(Companies, []byte(b.String())); f.count > 0 || len(e.companies) != MaxLines {
-		t.Errorf("%d lines with %d problems", len(e.companies), f.count)
+	if e, f := parse(Companies, []byte(b.String())); f.Count > 0 || len(e.companies) != sheet.MaxLines {
+		t.Errorf("%d lines with %d problems", len(e.companies), f.Count)
 	}
-	if got := problems(Companies, b.String()+"IT,1,Rossi\n"); got != fmt.Sprintf("%d  CSV_TOO_MANY_LINES", MaxLines+2) {
+	if got := problems(Companies, b.String()+"IT,1,Rossi\n"); got != fmt.Sprintf("%d  CSV_TOO_MANY_LINES", sheet.MaxLines+2) {
 		t.Errorf("a line too many: %s", got)
 	}
 }
@@ -179,10 +181,10 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		for _, kind := range []ImportKind{Memberships, Companies} {
 			e, problems := parse(kind, content)
-			if problems.count == 0 && e.lines() == 0 {
+			if problems.Count == 0 && e.lines() == 0 {
 				t.Error("nothing was read and nothing said")
 			}
-			if len(problems.kept) > problems.count {
+			if len(problems.Kept) > problems.Count {
 				t.Error("more problems than were counted")
 			}
 		}

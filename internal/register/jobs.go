@@ -15,6 +15,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
+	"github.com/channelgraph/channelgraph/internal/sheet"
 )
 
 // ImportRegister brings the file of an import into its register.
@@ -45,17 +46,17 @@ func (s *Service) ImportRegister(ctx context.Context, run *outbox.Run, args Impo
 		return err
 	}
 	e, f := parse(i.Kind, content)
-	if f.count == 0 {
+	if f.Count == 0 {
 		if err := s.needPasswords(ctx, e, f); err != nil {
 			return err
 		}
 	}
 	n := e.lines()
-	i.LinesTotal, i.ProblemCount = &n, f.count
+	i.LinesTotal, i.ProblemCount = &n, f.Count
 	if err := progress(ctx, s.db.Bun(), i); err != nil {
 		return fmt.Errorf("keeping the progress of import %s: %w", i.ID, err)
 	}
-	if f.count == 0 && !i.DryRun {
+	if f.Count == 0 && !i.DryRun {
 		if err := s.hash(ctx, i, e); err != nil {
 			return err
 		}
@@ -72,9 +73,9 @@ func (s *Service) ImportRegister(ctx context.Context, run *outbox.Run, args Impo
 		if err := hold(ctx, tx, &end); err != nil {
 			return err
 		}
-		if f.count > 0 {
+		if f.Count > 0 {
 			end.Outcome = Refused
-			if err := insertProblems(ctx, tx, &end, f.kept); err != nil {
+			if err := insertProblems(ctx, tx, &end, f.Kept); err != nil {
 				return fmt.Errorf("keeping the problems of import %s: %w", i.ID, err)
 			}
 		} else {
@@ -117,7 +118,7 @@ func (e *entries) names() []string {
 
 // needPasswords notes the user names that have no password, neither in the
 // file nor in the register.
-func (s *Service) needPasswords(ctx context.Context, e *entries, f *findings) error {
+func (s *Service) needPasswords(ctx context.Context, e *entries, f *sheet.Findings) error {
 	var silent []string
 	for _, c := range e.credentials {
 		if c.silent() {
@@ -130,7 +131,7 @@ func (s *Service) needPasswords(ctx context.Context, e *entries, f *findings) er
 	}
 	for _, c := range e.credentials {
 		if c.silent() && known[c.folded] == nil {
-			f.add(c.line, "password", CodePasswordMissing)
+			f.Add(c.line, "password", CodePasswordMissing)
 		}
 	}
 	return nil

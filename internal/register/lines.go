@@ -19,17 +19,18 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/region"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/sheet"
 )
 
-var membershipSheet = sheet{
-	required: []string{"user_name", "programme_id", "legal_name", "country"},
-	optional: []string{"password", "password_hash", "active", "enrolled", "registration_id", "website", "address_line1", "address_line2", "city", "postal_code",
+var membershipSheet = sheet.Sheet{
+	Required: []string{"user_name", "programme_id", "legal_name", "country"},
+	Optional: []string{"password", "password_hash", "active", "enrolled", "registration_id", "website", "address_line1", "address_line2", "city", "postal_code",
 		"state", "contact_first_name", "contact_last_name", "contact_email", "contact_phone"},
 }
 
-var companySheet = sheet{
-	required: []string{"country", "registration_id", "legal_name"},
-	optional: []string{"status", "address_line1", "address_line2", "city", "postal_code", "state"},
+var companySheet = sheet.Sheet{
+	Required: []string{"country", "registration_id", "legal_name"},
+	Optional: []string{"status", "address_line1", "address_line2", "city", "postal_code", "state"},
 }
 
 var programmeID = regexp.MustCompile(`^[1-9][0-9]{6}$`)
@@ -46,6 +47,9 @@ type credential struct {
 // silent reports that the file says nothing of the password.
 func (c *credential) silent() bool { return c.password == "" && c.hash == "" }
 
+// line is a line with the columns of both registers.
+type line struct{ *sheet.Line }
+
 // entries are what a file holds, checked as far as that goes without the
 // register.
 type entries struct {
@@ -55,30 +59,31 @@ type entries struct {
 }
 
 // parse reads a file of a kind.
-func parse(kind ImportKind, content []byte) (*entries, *findings) {
-	f := &findings{}
+func parse(kind ImportKind, content []byte) (*entries, *sheet.Findings) {
+	f := &sheet.Findings{}
 	var e *entries
 	if kind == Memberships {
-		e = memberships(membershipSheet.read(content, f), f)
+		e = memberships(membershipSheet.Read(content, f), f)
 	} else {
-		e = companies(companySheet.read(content, f))
+		e = companies(companySheet.Read(content, f))
 	}
-	f.sort()
+	f.Sort()
 	return e, f
 }
 
 func (e *entries) lines() int { return len(e.memberships) + len(e.companies) }
 
-func memberships(lines []*line, f *findings) *entries {
+func memberships(lines []*sheet.Line, f *sheet.Findings) *entries {
 	e := &entries{}
 	logins, first := map[string]*credential{}, map[string]int{}
-	for _, l := range lines {
-		m := &Membership{UserName: l.needed("user_name", 254), ProgrammeID: l.needed("programme_id", 20), LegalName: l.needed("legal_name", 200),
-			RegistrationID: l.text("registration_id", 50), Website: l.text("website", 300), Country: l.country(),
-			Active: l.flag("active", true), Enrolled: l.flag("enrolled", false), Address: l.address(), Contact: l.contact()}
+	for _, row := range lines {
+		l := line{row}
+		m := &Membership{UserName: l.Needed("user_name", 254), ProgrammeID: l.Needed("programme_id", 20), LegalName: l.Needed("legal_name", 200),
+			RegistrationID: l.Text("registration_id", 50), Website: l.Text("website", 300), Country: l.country(),
+			Active: l.Flag("active", true), Enrolled: l.Flag("enrolled", false), Address: l.address(), Contact: l.contact()}
 		m.UserNameFolded, m.LegalNameFolded, m.Address.Country = FoldUserName(m.UserName), address.FoldCompany(m.LegalName), m.Country
 		if m.ProgrammeID != "" && !programmeID.MatchString(m.ProgrammeID) {
-			l.bad("programme_id", partner.CodeProgrammeIDInvalid)
+			l.Bad("programme_id", partner.CodeProgrammeIDInvalid)
 		}
 		c := l.credential()
 		c.userName, c.folded = m.UserName, m.UserNameFolded
@@ -89,9 +94,9 @@ func memberships(lines []*line, f *findings) *entries {
 		}
 		key := m.UserNameFolded + "\x00" + m.ProgrammeID
 		if before, twice := first[key]; twice && m.ProgrammeID != "" {
-			l.bad("programme_id", CodeLineTwice, "line", fmt.Sprint(before))
+			l.Bad("programme_id", sheet.CodeLineTwice, "line", fmt.Sprint(before))
 		} else {
-			first[key] = l.number
+			first[key] = l.Number
 		}
 		known := logins[m.UserNameFolded]
 		switch {
@@ -101,7 +106,7 @@ func memberships(lines []*line, f *findings) *entries {
 		case known.silent():
 			known.password, known.hash = c.password, c.hash
 		case !c.silent() && (c.password != known.password || c.hash != known.hash):
-			f.add(l.number, "password", CodePasswordDiffers, "line", fmt.Sprint(known.line))
+			f.Add(l.Number, "password", CodePasswordDiffers, "line", fmt.Sprint(known.line))
 		}
 	}
 	return e
@@ -117,44 +122,44 @@ func FoldUserName(s string) string {
 	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(s)))
 }
 
-func (l *line) credential() *credential {
-	c := &credential{password: secret.String(l.raw("password")), hash: strings.TrimSpace(l.raw("password_hash")), line: l.number}
+func (l line) credential() *credential {
+	c := &credential{password: secret.String(l.Raw("password")), hash: strings.TrimSpace(l.Raw("password_hash")), line: l.Number}
 	switch {
 	case c.password != "" && c.hash != "":
-		l.bad("password", CodePasswordTwice)
+		l.Bad("password", CodePasswordTwice)
 	case c.hash != "" && !account.IsPasswordHash(c.hash):
-		l.bad("password_hash", CodePasswordHash)
+		l.Bad("password_hash", CodePasswordHash)
 	case utf8.RuneCountInString(c.password.Reveal()) > account.MaxPassword:
-		l.bad("password", fault.CodeTooLong, "max", fmt.Sprint(account.MaxPassword))
+		l.Bad("password", fault.CodeTooLong, "max", fmt.Sprint(account.MaxPassword))
 	case c.password != "" && !address.Clean(c.password.Reveal()):
-		l.bad("password", fault.CodeControlChars)
+		l.Bad("password", fault.CodeControlChars)
 	}
 	return c
 }
 
-func (l *line) country() string {
-	code := l.needed("country", 60)
+func (l line) country() string {
+	code := l.Needed("country", 60)
 	if code == "" {
 		return ""
 	}
 	c, known := region.Find(code)
 	if !known {
-		l.bad("country", partner.CodeCountryUnknown)
+		l.Bad("country", partner.CodeCountryUnknown)
 	}
 	return c.Code
 }
 
-func (l *line) address() partner.Address {
-	return partner.Address{Line1: l.text("address_line1", 200), Line2: l.text("address_line2", 200), City: l.text("city", 100),
-		PostalCode: l.text("postal_code", 20), State: l.text("state", 100)}
+func (l line) address() partner.Address {
+	return partner.Address{Line1: l.Text("address_line1", 200), Line2: l.Text("address_line2", 200), City: l.Text("city", 100),
+		PostalCode: l.Text("postal_code", 20), State: l.Text("state", 100)}
 }
 
-func (l *line) contact() partner.Contact {
-	c := partner.Contact{FirstName: l.text("contact_first_name", 50), LastName: l.text("contact_last_name", 50), Phone: l.text("contact_phone", 40)}
-	if s := l.text("contact_email", address.MaxLen); s != "" {
+func (l line) contact() partner.Contact {
+	c := partner.Contact{FirstName: l.Text("contact_first_name", 50), LastName: l.Text("contact_last_name", 50), Phone: l.Text("contact_phone", 40)}
+	if s := l.Text("contact_email", address.MaxLen); s != "" {
 		a, err := address.Parse(s)
 		if err != nil {
-			l.bad("contact_email", address.CodeEmailInvalid)
+			l.Bad("contact_email", address.CodeEmailInvalid)
 			return c
 		}
 		c.Email = a.String()
@@ -162,26 +167,27 @@ func (l *line) contact() partner.Contact {
 	return c
 }
 
-func companies(lines []*line) *entries {
+func companies(lines []*sheet.Line) *entries {
 	e := &entries{}
 	first := map[string]int{}
-	for _, l := range lines {
-		c := &Company{Country: l.country(), RegistrationID: l.needed("registration_id", 50), LegalName: l.needed("legal_name", 300), Address: l.address()}
+	for _, row := range lines {
+		l := line{row}
+		c := &Company{Country: l.country(), RegistrationID: l.Needed("registration_id", 50), LegalName: l.Needed("legal_name", 300), Address: l.address()}
 		c.Address.Country = c.Country
-		switch status := strings.ToUpper(l.text("status", 20)); status {
+		switch status := strings.ToUpper(l.Text("status", 20)); status {
 		case "", "ACTIVE":
 		case "DISSOLVED":
 			c.Dissolved = true
 		default:
-			l.bad("status", partner.CodeStatusInvalid)
+			l.Bad("status", partner.CodeStatusInvalid)
 		}
 		if c.RegistrationID != "" && c.Country != "" {
 			if c.RegistrationIDFolded = partner.FoldRegistration(c.Country, c.RegistrationID); c.RegistrationIDFolded == "" {
-				l.bad("registration_id", partner.CodeRegistrationIDInvalid)
+				l.Bad("registration_id", partner.CodeRegistrationIDInvalid)
 			} else if before, twice := first[c.key()]; twice {
-				l.bad("registration_id", CodeLineTwice, "line", fmt.Sprint(before))
+				l.Bad("registration_id", sheet.CodeLineTwice, "line", fmt.Sprint(before))
 			} else {
-				first[c.key()] = l.number
+				first[c.key()] = l.Number
 			}
 		}
 		c.Digest = digest(c.RegistrationID, c.LegalName, c.Dissolved, c.Address)

@@ -18,9 +18,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/channelgraph/channelgraph/internal/address"
-	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/sheet"
 )
 
 // Membership is a programme ID that a user name stands for. One user name may
@@ -153,7 +153,7 @@ type Import struct {
 	Unchanged int `bun:"unchanged"`
 	Removed   int `bun:"removed"`
 	// ProblemCount counts all that is wrong with the file; the first
-	// MaxProblems are kept.
+	// sheet.MaxProblems are kept.
 	ProblemCount int         `bun:"problem_count"`
 	Outcome      ImportState `bun:"outcome"`
 	CreatedAt    time.Time   `bun:"created_at"`
@@ -174,27 +174,11 @@ type Problem struct {
 	Params map[string]string `bun:"params,type:jsonb"`
 }
 
-// Bounds of an import.
-const (
-	// MaxLines is the most lines of entries of a file.
-	MaxLines = 100_000
-	// MaxProblems is how many problems of a file are kept.
-	MaxProblems = 1_000
-	// life is how long an import may take; after that it is over.
-	life = 7 * 24 * time.Hour
-)
+// life is how long an import may take; after that it is over.
+const life = 7 * 24 * time.Hour
 
 // Codes of what is wrong with a file or with an act on a register.
 const (
-	CodeNotText          = "FILE_NOT_TEXT"
-	CodeMalformed        = "CSV_MALFORMED"
-	CodeNoLines          = "CSV_NO_LINES"
-	CodeTooManyLines     = "CSV_TOO_MANY_LINES"
-	CodeColumnMissing    = "COLUMN_MISSING"
-	CodeColumnUnknown    = "COLUMN_UNKNOWN"
-	CodeColumnTwice      = "COLUMN_TWICE"
-	CodeCells            = "CELLS_DIFFER"
-	CodeLineTwice        = "LINE_TWICE"
 	CodePasswordMissing  = "PASSWORD_MISSING"
 	CodePasswordTwice    = "PASSWORD_TWICE"
 	CodePasswordDiffers  = "PASSWORD_DIFFERS"
@@ -206,9 +190,7 @@ const (
 )
 
 // ProblemCodes are the codes that a Problem may have.
-var ProblemCodes = []string{
-	CodeNotText, CodeMalformed, CodeNoLines, CodeTooManyLines, CodeColumnMissing, CodeColumnUnknown, CodeColumnTwice, CodeCells, CodeLineTwice,
-	CodePasswordMissing, CodePasswordTwice, CodePasswordDiffers, CodePasswordHash, fault.CodeRequired, fault.CodeTooLong, fault.CodeControlChars,
-	fault.CodeInvalid, partner.CodeCountryUnknown, partner.CodeProgrammeIDInvalid, partner.CodeRegistrationIDInvalid, partner.CodeStatusInvalid,
-	address.CodeEmailInvalid,
-}
+var ProblemCodes = append([]string{
+	CodePasswordMissing, CodePasswordTwice, CodePasswordDiffers, CodePasswordHash, partner.CodeCountryUnknown, partner.CodeProgrammeIDInvalid,
+	partner.CodeRegistrationIDInvalid, partner.CodeStatusInvalid, address.CodeEmailInvalid,
+}, sheet.Codes...)

@@ -18,6 +18,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/sheet"
 )
 
 // Service performs the verbs on both registers.
@@ -356,5 +357,5 @@ func (s *Service) Report(ctx context.Context, actor access.Actor, id ident.ID, o
 		}
 		lines = append(lines, []string{at, p.Column, p.Code, fault.Text(actor.Locale, p.Code, p.Params)})
 	}
-	return strings.ToLower(string(i.Kind)) + "-problems-" + i.CreatedAt.UTC().Format("2006-01-02") + ".csv", audit.WriteCSV(out, lines)
+	return strings.ToLower(string(i.Kind)) + "-problems-" + i.CreatedAt.UTC().Format("2006-01-02") + ".csv", sheet.WriteCSV(out, lines)
 }

@@ -2,6 +2,7 @@ package register
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/sheet"
 )
 
 // batch is how many rows one statement reads by their keys, or writes.
@@ -188,12 +190,12 @@ func finish(ctx context.Context, tx *database.Tx, i *Import) (bool, error) {
 	return true, err
 }
 
-func insertProblems(ctx context.Context, tx *database.Tx, i *Import, problems []*Problem) error {
-	for from := 0; from < len(problems); from += batch {
-		part := problems[from:min(from+batch, len(problems))]
-		for _, p := range part {
-			p.ImportID = i.ID
-		}
+func insertProblems(ctx context.Context, tx *database.Tx, i *Import, problems []sheet.Problem) error {
+	rows := make([]*Problem, len(problems))
+	for n, p := range problems {
+		rows[n] = &Problem{ImportID: i.ID, Number: n + 1, Line: p.Line, Column: p.Column, Code: p.Code, Params: p.Params}
+	}
+	for part := range slices.Chunk(rows, batch) {
 		if _, err := tx.NewInsert().Model(&part).Exec(ctx); err != nil {
 			return err
 		}

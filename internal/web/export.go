@@ -21,7 +21,12 @@ func (s *server) exportFile(w http.ResponseWriter, r *http.Request, v *visit) er
 		w.Header().Set("Allow", http.MethodGet)
 		return errMethod
 	}
-	file, err := s.Audit.OpenExport(r.Context(), v.actor, ident.ID(r.PathValue("id")))
+	id := ident.ID(r.PathValue("id"))
+	open := s.Audit.OpenExport
+	if id.Is(ident.CustomerExport) && s.Customer != nil {
+		open = s.Customer.OpenExport
+	}
+	file, err := open(r.Context(), v.actor, id)
 	if err != nil {
 		return err
 	}

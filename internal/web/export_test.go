@@ -12,6 +12,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/ident"
 )
 
@@ -74,7 +75,7 @@ func TestExportFile(t *testing.T) {
 	}
 	anna.get("/exports/" + foreign).is(404).lacks("audit")
 
-	program.get("/exports/" + waiting).is(409).code(audit.CodeExportNotReady)
+	program.get("/exports/" + waiting).is(409).code(export.CodeNotReady)
 	w.program("Bearer " + w.scoped(w.provider, "Narrow", access.PermViewerRead)).get("/exports/" + id).is(403).code(access.CodeScopeRequired)
 	w.program().get("/exports/" + id).is(401)
 	w.browser().get("/exports/" + id).is(401)
@@ -107,7 +108,7 @@ func TestExportFile(t *testing.T) {
 	w.logged("a download broke off")
 
 	w.db.Clock().Advance(8 * 24 * time.Hour)
-	program.get("/exports/" + id).is(409).code(audit.CodeExportExpired)
+	program.get("/exports/" + id).is(409).code(export.CodeExpired)
 }
 
 // scoped is the secret of a token with scopes.

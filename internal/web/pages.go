@@ -179,7 +179,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, p *view, err err
 	for _, e := range out.errors {
 		id := ""
 		if len(e.Path) > 0 && e.Path[0] != "code" && e.Path[0] != "token" { // those two stand in no visible field
-			id = "f-" + e.Path[0]
+			id = "f-" + e.Path[len(e.Path)-1] // forms are flat: address.city is the field city
 		}
 		p.Problems = append(p.Problems, problem{id, p.labelOf(id), e.Message})
 	}
@@ -234,6 +234,7 @@ var herePaths = map[string]string{
 	"waiting": "/l/partnership/waiting", "asked": "/l/partnership/asked",
 	"directory": directoryPath, "apply": applyPath, "applied": applyPath + "/sent", "enroll": enrollPath, "verify": verifyPath, "confirmed": verifyPath + "/confirmed", "disowned": verifyPath + "/disowned",
 	"support": supportPath, "support-sent": supportPath + "/sent", "support-closed": supportPath + "/closed", "support-reopened": supportPath + "/reopened",
+	"customer": customerPath, "customer-accepted": customerPath + "/accepted", "customer-declined": customerPath + "/declined", "customer-asked": customerPath + "/asked",
 }
 
 // language switches the language: of the browser, and of the signed-in user.
@@ -262,7 +263,7 @@ func (s *server) language(w http.ResponseWriter, r *http.Request, v *visit) erro
 		if id.Is(ident.Partnership) {
 			path = authorizedPath + string(id)
 		}
-	case "partnership", "reset", "join", "setup", "enroll", "verify", "support":
+	case "partnership", "reset", "join", "setup", "enroll", "verify", "support", "customer":
 		if id != "" {
 			goOnTo(w, path+"/preview")
 			return nil

@@ -131,6 +131,17 @@ func explainFault(locale string, f *fault.Error) failure {
 // fail answers an error as JSON or as a page, as the caller reads.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	v := visitOf(r)
+	var must *account.ChangeRequired
+	if errors.As(err, &must) { // where the password is set, the code in the fragment
+		next := account.PasswordPath + "#" + must.Next.Reveal()
+		if !v.json {
+			goTo(w, next)
+			return
+		}
+		writeJSON(w, http.StatusForbidden, map[string]any{"errors": []shown{{Code: account.CodePasswordChange,
+			Message: fault.Text(v.locale, account.CodePasswordChange, nil)}}, "requestId": v.id, "next": next})
+		return
+	}
 	f := s.explain(r, v.locale, err)
 	if f.after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.after.Seconds()))))

@@ -26,6 +26,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
@@ -51,6 +52,8 @@ type Deps struct {
 	// Support shows requests by the links of their mails; nil mounts no page
 	// for that.
 	Support *support.Service
+	// Customer shows the invitations of customers; nil mounts no page for them.
+	Customer *customer.Service
 	// Audit opens the files of its exports; nil mounts no route for them.
 	Audit *audit.Service
 	// File keeps uploads; nil mounts no route for them.
@@ -225,6 +228,9 @@ func (s *server) routes() {
 	}
 	if s.Support != nil {
 		s.supportRoutes()
+	}
+	if s.Customer != nil {
+		s.customerRoutes()
 	}
 	if s.Audit != nil {
 		s.page("GET /exports/{id}", s.exportFile)

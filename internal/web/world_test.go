@@ -20,6 +20,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
 	"github.com/channelgraph/channelgraph/internal/directory"
@@ -63,6 +64,7 @@ type world struct {
 	listed   *directory.Service
 	files    *file.Service
 	partners *partner.Service
+	sold     *customer.Service
 	handler  http.Handler
 	srv      *httptest.Server
 	log      *logBuffer
@@ -90,6 +92,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	w.joined = partnership.New(w.db, w.accounts, partners, invitations, mailer, w.keys, public)
 	w.files, w.partners = file.New(w.db), partners
 	w.listed = directory.New(w.db, w.accounts, partners, w.files, calendar.New(w.db, nil), audit.New(w.db, slog.New(slog.DiscardHandler)), mailer)
+	w.sold = customer.New(w.db, w.accounts, partners, w.joined, invitations, mailer, customer.Config{TenantDomain: "customers.example"})
 	register := func(kind access.Kind, name, domain, country, admin string) access.Actor {
 		return w.register(partners, kind, name, domain, country, admin)
 	}
@@ -101,7 +104,7 @@ func newWorld(t *testing.T, change ...func(*Deps)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Deps{Account: w.accounts, Partnership: w.joined, Partner: partners, Directory: w.listed, DB: w.db, PublicURL: u, Version: "test", RequestsPerMinute: 1_000_000,
+	d := Deps{Account: w.accounts, Partnership: w.joined, Partner: partners, Customer: w.sold, Directory: w.listed, DB: w.db, PublicURL: u, Version: "test", RequestsPerMinute: 1_000_000,
 		Log: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, c := range change {
 		c(&d)
@@ -163,8 +166,8 @@ func (w *world) addUser(of access.Actor, email string, pw secret.String, roles .
 	return id
 }
 
-// addCustomer founds an organization that is no partner.
-func (w *world) addCustomer(email string) {
+// addCustomer founds an organization that is no partner, and names it.
+func (w *world) addCustomer(email string) (of access.Actor) {
 	w.t.Helper()
 	_, domain, _ := strings.Cut(email, "@")
 	w.tx(func(ctx context.Context, tx *database.Tx) error {
@@ -174,8 +177,11 @@ func (w *world) addCustomer(email string) {
 		}
 		_, _, err = w.accounts.AddUser(ctx, tx, access.System("test"), org,
 			account.NewUser{Email: email, FirstName: "Cleo", LastName: "Verdi", Roles: []access.Role{access.GlobalAdmin}, Password: password})
+		of = access.System("test")
+		of.OrganizationID = org.ID
 		return err
 	})
+	return of
 }
 
 // invite asks an address for a partnership and gives the code of the mail.

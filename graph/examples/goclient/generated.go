@@ -93,6 +93,46 @@ const (
 	CapabilitySupportWork Capability = "SUPPORT_WORK"
 	// Read the operator's desk.
 	CapabilityDeskRead Capability = "DESK_READ"
+	// Read the own customers; for a customer, the own record and its partners.
+	CapabilityCustomerRead Capability = "CUSTOMER_READ"
+	// Add customers.
+	CapabilityCustomerAdd Capability = "CUSTOMER_ADD"
+	// Invite existing customers.
+	CapabilityCustomerInvite Capability = "CUSTOMER_INVITE"
+	// Change a customer's record.
+	CapabilityCustomerEdit Capability = "CUSTOMER_EDIT"
+	// Remove the relationship with a customer.
+	CapabilityCustomerRemove Capability = "CUSTOMER_REMOVE"
+	// Suspend and reinstate customers.
+	CapabilityCustomerSuspend Capability = "CUSTOMER_SUSPEND"
+	// Answer the invitations of partners for the own organization, and accept the customer agreement.
+	CapabilityCustomerAccept Capability = "CUSTOMER_ACCEPT"
+	// Attest that a customer accepted the customer agreement.
+	CapabilityCustomerAgreementAttest Capability = "CUSTOMER_AGREEMENT_ATTEST"
+	// Read grants of delegated administration.
+	CapabilityGrantRead Capability = "GRANT_READ"
+	// Withdraw grants of delegated administration.
+	CapabilityGrantWithdraw Capability = "GRANT_WITHDRAW"
+	// Renew grants of delegated administration.
+	CapabilityGrantRenew Capability = "GRANT_RENEW"
+	// Read the catalogue.
+	CapabilityCatalogRead Capability = "CATALOG_READ"
+	// Import the catalogue and retire offers.
+	CapabilityCatalogManage Capability = "CATALOG_MANAGE"
+	// Read orders.
+	CapabilityOrderRead Capability = "ORDER_READ"
+	// Make, submit and cancel orders.
+	CapabilityOrderSubmit Capability = "ORDER_SUBMIT"
+	// Read subscriptions.
+	CapabilitySubscriptionRead Capability = "SUBSCRIPTION_READ"
+	// Change, suspend, reactivate and cancel subscriptions.
+	CapabilitySubscriptionManage Capability = "SUBSCRIPTION_MANAGE"
+	// Associate a reseller with a subscription.
+	CapabilitySubscriptionAssociate Capability = "SUBSCRIPTION_ASSOCIATE"
+	// Designate the support contact of a subscription.
+	CapabilitySubscriptionDesignate Capability = "SUBSCRIPTION_DESIGNATE"
+	// Read the channel's tree with its counts.
+	CapabilityTreeRead Capability = "TREE_READ"
 )
 
 var AllCapability = []Capability{
@@ -136,6 +176,26 @@ var AllCapability = []Capability{
 	CapabilitySupportRequest,
 	CapabilitySupportWork,
 	CapabilityDeskRead,
+	CapabilityCustomerRead,
+	CapabilityCustomerAdd,
+	CapabilityCustomerInvite,
+	CapabilityCustomerEdit,
+	CapabilityCustomerRemove,
+	CapabilityCustomerSuspend,
+	CapabilityCustomerAccept,
+	CapabilityCustomerAgreementAttest,
+	CapabilityGrantRead,
+	CapabilityGrantWithdraw,
+	CapabilityGrantRenew,
+	CapabilityCatalogRead,
+	CapabilityCatalogManage,
+	CapabilityOrderRead,
+	CapabilityOrderSubmit,
+	CapabilitySubscriptionRead,
+	CapabilitySubscriptionManage,
+	CapabilitySubscriptionAssociate,
+	CapabilitySubscriptionDesignate,
+	CapabilityTreeRead,
 }
 
 // The codes of why a personal token could not be minted.

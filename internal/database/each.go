@@ -1,0 +1,44 @@
+package database
+
+import (
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/channelgraph/channelgraph/internal/ident"
+)
+
+// Each selects what one gives for each of some parents, in one statement: the
+// first rows of their children, say, without reading all of them. one is given
+// what stands for the parent. On PostgreSQL that is a lateral join, on SQLite,
+// which has none, a union; there parents are bounded by what a union may hold,
+// five hundred.
+func (db *DB) Each(parents []ident.ID, one func(q *bun.SelectQuery, parent any) *bun.SelectQuery) *bun.SelectQuery {
+	if db.dialect == Postgres {
+		return db.read.NewSelect().TableExpr("(VALUES ?) AS parent (id)", rows(parents)).
+			Join("CROSS JOIN LATERAL (?) AS child", one(db.read.NewSelect(), bun.Safe("parent.id"))).ColumnExpr("child.*")
+	}
+	var all *bun.SelectQuery
+	for _, id := range parents {
+		q := db.read.NewSelect().TableExpr("(?) AS child", one(db.read.NewSelect(), id)).ColumnExpr("child.*")
+		if all == nil {
+			all = q
+		} else {
+			all = all.UnionAll(q)
+		}
+	}
+	return all
+}
+
+// rows renders ('id'), ('id'), … for VALUES.
+type rows []ident.ID
+
+// AppendQuery implements schema.QueryAppender.
+func (r rows) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
+	for i, id := range r {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = gen.AppendQuery(b, "(?)", id)
+	}
+	return b, nil
+}
