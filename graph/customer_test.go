@@ -553,8 +553,8 @@ func TestCatalogImport(t *testing.T) {
 	if got := see(dry.text("importCatalog.catalogImport.id")); got.text("node.state") != "CHECKED" || got.at("node.addedCount") != 3.0 || got.at("offers.totalCount.value") != 0.0 {
 		t.Error(got.Raw)
 	}
-	real := w.done(otto, "importCatalog", fields, map[string]any{"fileId": good, "format": "CSV", "idempotencyKey": "c1"})
-	if got := see(real.text("importCatalog.catalogImport.id")); got.text("node.state") != "APPLIED" || got.at("offers.totalCount.value") != 3.0 {
+	brought := w.done(otto, "importCatalog", fields, map[string]any{"fileId": good, "format": "CSV", "idempotencyKey": "c1"})
+	if got := see(brought.text("importCatalog.catalogImport.id")); got.text("node.state") != "APPLIED" || got.at("offers.totalCount.value") != 3.0 {
 		t.Error(got.Raw)
 	}
 	bad := w.done(otto, "importCatalog", fields, map[string]any{"fileId": upload(strings.Replace(offersCSV, "6.70", "6,7x", 1) + "LOST,,,,,,,,,,,,,MARS,EUR,P1M,MONTHLY,1.00\n"), "format": "CSV"})
