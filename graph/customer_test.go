@@ -553,8 +553,8 @@ func TestCatalogImport(t *testing.T) {
 	if got := see(dry.text("importCatalog.catalogImport.id")); got.text("node.state") != "CHECKED" || got.at("node.addedCount") != 3.0 || got.at("offers.totalCount.value") != 0.0 {
 		t.Error(got.Raw)
 	}
-	real := w.done(otto, "importCatalog", fields, map[string]any{"fileId": good, "format": "CSV", "idempotencyKey": "c1"})
-	if got := see(real.text("importCatalog.catalogImport.id")); got.text("node.state") != "APPLIED" || got.at("offers.totalCount.value") != 3.0 {
+	brought := w.done(otto, "importCatalog", fields, map[string]any{"fileId": good, "format": "CSV", "idempotencyKey": "c1"})
+	if got := see(brought.text("importCatalog.catalogImport.id")); got.text("node.state") != "APPLIED" || got.at("offers.totalCount.value") != 3.0 {
 		t.Error(got.Raw)
 	}
 	bad := w.done(otto, "importCatalog", fields, map[string]any{"fileId": upload(strings.Replace(offersCSV, "6.70", "6,7x", 1) + "LOST,,,,,,,,,,,,,MARS,EUR,P1M,MONTHLY,1.00\n"), "format": "CSV"})
@@ -592,5 +592,41 @@ func TestCustomersLive(t *testing.T) {
 			t.Errorf("%s hears %s", name, e.data)
 		}
 		s.close()
+	}
+}
+
+// Other programs hear of customers, orders and subscriptions of those who see
+// them, and of nobody else's.
+func TestCustomersByWebhook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sku := w.shop()
+	w.partnered(w.nordwind, w.contoso)
+	w.partnered(w.nordwind, w.tailspin)
+	gina, bruno := w.as(w.nordwind.admin), w.as(w.contoso.admin)
+	for _, c := range []company{w.nordwind, w.contoso, w.tailspin, w.fabrikam} {
+		w.done(w.as(c.admin), "createWebhookEndpoint", "webhookEndpoint { id }", map[string]any{"url": "https://hooks.example/" + string(c.ID), "description": "All"})
+	}
+	heard := func(c company) string {
+		var all []string
+		rows, _ := w.gql(w.as(c.admin), "{ webhookDeliveries(first: 100) { nodes { eventType } } }").ok().at("webhookDeliveries.nodes").([]any)
+		for _, r := range rows {
+			all = append(all, r.(map[string]any)["eventType"].(string))
+		}
+		slices.Sort(all)
+		return strings.Join(slices.Compact(all), " ")
+	}
+	cus, _ := w.sold(gina, "alba", &w.contoso.ID, yearly(sku["BASIC"], 3))
+	w.done(bruno, "renewGrants", "lines { grant { id } }", map[string]any{"days": 10,
+		"grantIds": []string{w.gql(bruno, "{ grants { nodes { id } } }").ok().text("grants.nodes.0.id")}})
+	w.done(bruno, "removeCustomer", "removedRelationshipId", map[string]any{"customerId": cus, "reason": "We part"})
+	for who, want := range map[*company]string{
+		&w.nordwind: "CUSTOMER_ADDED CUSTOMER_CHANGED ORDER_STATUS_CHANGED SUBSCRIPTION_CHANGED",
+		&w.contoso:  "CUSTOMER_ADDED GRANT_CHANGED ORDER_STATUS_CHANGED SUBSCRIPTION_CHANGED",
+		&w.tailspin: "", &w.fabrikam: "",
+	} {
+		if got := heard(*who); got != want {
+			t.Errorf("%s heard %s", who.LegalName, got)
+		}
 	}
 }
