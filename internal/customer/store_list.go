@@ -135,7 +135,12 @@ func (f Filter) counter(s access.Scope) (rollup.Key, bool) {
 func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter, counted bool) (*page.Connection[*Customer], error) {
 	var rows []*Customer
 	q, table, id := f.listing(db.Read(), s, &rows)
-	q = within(q, s).ColumnExpr("?.created_at AS since_at", bun.Ident(table))
+	if lead := f.lead(s); lead != "" && lead == s.Partner() && !s.All() { // its rows are the reader's own side
+		q = q.ColumnExpr("customer.*").ColumnExpr("lead.kind AS own_kind, lead.counterpart_id AS own_counterpart_id")
+	} else {
+		q = within(q, s)
+	}
+	q = q.ColumnExpr("?.created_at AS since_at", bun.Ident(table))
 	counter, kept := f.counter(s)
 	if kept && counted {
 		q = q.ColumnExpr("(?) AS list_total", rollup.Customers(db.Read(), counter))

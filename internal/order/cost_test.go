@@ -11,7 +11,7 @@ func TestTheCostOfAnOrder(t *testing.T) {
 		Lines: []LineInput{w.line("BASIC", 1), w.line("SUITE", 5), w.line("TRIAL", 1)}}))
 	before := w.db.Queries()
 	w.submit(w.gina, o)
-	if n := w.db.Queries() - before; n > 52 {
+	if n := w.db.Queries() - before; n > 42 {
 		t.Errorf("%d statements", n)
 	}
 }

@@ -63,8 +63,8 @@ func BenchmarkBuild(b *testing.B) { benchWorld(b) }
 const (
 	// addRounds are measured in turn, so that what else the machine does meets
 	// both alike; addEach is how many customers are added in a round.
-	addRounds = 5
-	addEach   = 250
+	addRounds = 7
+	addEach   = 300
 	// addGoal is the least share of what the hand-written transaction does.
 	addGoal = 0.5
 )

@@ -14,6 +14,6 @@ BEGIN
     EXECUTE format('ALTER TABLE %I %s', t.table_name, t.changes);
   END LOOP;
 END $$;
-{{else}}
-SELECT 1;
+--bun:split
 {{end}}
+CREATE INDEX partnership_between ON partnership (provider_id, reseller_id);
