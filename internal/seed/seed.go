@@ -17,17 +17,21 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/agreement"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 )
 
 // Past is how long before now the demo world begins.
@@ -35,15 +39,19 @@ const Past = 36 * 24 * time.Hour
 
 // Deps is what the demo world acts through.
 type Deps struct {
-	DB           *database.DB
-	Accounts     *account.Service
-	Partners     *partner.Service
-	Invitations  *invitation.Service
-	Partnerships *partnership.Service
-	Files        *file.Service
-	Registers    *register.Service
-	Enrollments  *enrollment.Service
-	Agreements   *agreement.Service
+	DB            *database.DB
+	Accounts      *account.Service
+	Partners      *partner.Service
+	Invitations   *invitation.Service
+	Partnerships  *partnership.Service
+	Files         *file.Service
+	Registers     *register.Service
+	Enrollments   *enrollment.Service
+	Agreements    *agreement.Service
+	Customers     *customer.Service
+	Catalog       *catalog.Service
+	Subscriptions *subscription.Service
+	Orders        *order.Service
 	// Keys derive the links that the demo's people follow.
 	Keys *secret.Keys
 	// Advance moves the clock and handles what falls due.
@@ -67,6 +75,7 @@ type World struct {
 	Accounts []Account
 	users    map[string]ident.ID // by email
 	partners map[string]ident.ID // by domain
+	offers   map[string]ident.ID // by SKU
 }
 
 type company struct {
@@ -110,7 +119,7 @@ var people = [][2]string{
 
 // Plan makes the accounts with fresh passwords; nothing is written yet.
 func Plan() *World {
-	w := &World{users: map[string]ident.ID{}, partners: map[string]ident.ID{}}
+	w := &World{users: map[string]ident.ID{}, partners: map[string]ident.ID{}, offers: map[string]ident.ID{}}
 	for _, c := range companies {
 		roles := []access.Role{access.GlobalAdmin}
 		if c.everyRole {
@@ -163,6 +172,9 @@ func (w *World) Found(ctx context.Context, tx *database.Tx, d Deps) error {
 	if err := w.publish(ctx, tx, d); err != nil {
 		return err
 	}
+	if err := w.stock(ctx, tx, d); err != nil {
+		return err
+	}
 	_, err := d.Partners.AffiliateTx(ctx, tx, actor, w.partners["nordwind.example"], w.partners["nordwind-retail.example"])
 	return err
 }
@@ -206,11 +218,11 @@ func (w *World) as(ctx context.Context, d Deps, email string) (access.Actor, err
 	return access.Load(ctx, d.DB.Read(), access.Presence{UserID: w.users[email], SudoUntil: d.DB.Now().Add(time.Hour)})
 }
 
-// Live gives the world its past: five weeks of asking, answering and
-// enrolling.
+// Live gives the world its past: five weeks of asking, answering, enrolling
+// and selling.
 func (w *World) Live(ctx context.Context, d Deps) error {
 	const nordwind = "global.admin@nordwind.example"
-	p := &past{w: w, d: d, ctx: ctx}
+	p := &past{w: w, d: d, ctx: ctx, bought: map[string]ident.ID{}}
 	day := 24 * time.Hour
 
 	p.registers()
@@ -223,6 +235,7 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.authorize(nordwind, "global.admin@atelier.example")
 	p.authorize("global.admin@rhinevalley.example", "global.admin@hofmann.example")
 	p.authorize("global.admin@greatlakes.example", "global.admin@redwood.example")
+	p.firstCustomers()
 	p.advance(day)
 	p.withdrawAdminAccess("global.admin@atelier.example")
 	p.invite(nordwind, "titolare@studio-lombardi.example", "") // nobody answers: expires after reminders
@@ -235,6 +248,7 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.invite(nordwind, "vecchio.indirizzo@delta-impianti.example", "")
 	p.bounce("vecchio.indirizzo@delta-impianti.example")
 	p.advance(13 * day)
+	p.laterCustomers()
 	p.apply("ostsee-daten.example") // nobody decides: the promise breaks
 	p.advance(4 * day)
 	p.apply("polder-systems.example")
@@ -256,16 +270,18 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.draft("brenta-reti.example", func(c *enrollment.Corrections) { c.Legal.Address, c.Support = nil, nil })
 	p.move("adige-software.example", "Via Giambattista Trener 10", "Trento", "38121")
 	p.terminate("global.admin@hofmann.example", "rhinevalley.example", "We bundle our purchases with one provider.")
+	p.newestCustomers()
 	p.invite(nordwind, "acquisti@laguna-software.example", "Come d'accordo al telefono: se autorizzate la nostra partnership possiamo seguire insieme i vostri clienti.")
 	return p.err
 }
 
 // past runs verbs one after the other until one fails.
 type past struct {
-	w   *World
-	d   Deps
-	ctx context.Context // lives for one call of Live
-	err error
+	w      *World
+	d      Deps
+	bought map[string]ident.ID // subscriptions by customer and SKU
+	ctx    context.Context     // lives for one call of Live
+	err    error
 }
 
 func (p *past) advance(by time.Duration) {

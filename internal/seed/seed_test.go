@@ -2,6 +2,8 @@ package seed
 
 import (
 	"context"
+	"encoding/json"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,6 +14,8 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
@@ -19,14 +23,18 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/order"
+	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 )
 
-// deps are the real services; no job runs, so that no mail leaves.
+// deps are the real services; of the jobs only provisioning runs, so that no
+// mail leaves.
 func deps(t *testing.T) Deps {
 	t.Helper()
 	db := dbtest.New(t)
@@ -45,13 +53,44 @@ func deps(t *testing.T) Deps {
 	files := file.New(db)
 	registers := register.New(db, accounts, files)
 	enrollments := enrollment.New(db, accounts, partners, files, calendar.New(db, nil), registers, mailer, keys, enrollment.Config{}, nil)
+	partnerships := partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080")
+	customers := customer.New(db, accounts, partners, partnerships, invitations, mailer, customer.Config{TenantDomain: "customers.example"})
+	offers := catalog.New(db, files)
+	bought := subscription.New(db, partners, customers, offers)
+	orders := order.New(db, accounts, partners, customers, offers, bought, order.Rehearsal{Refuse: map[string]string{"CC-CAD": "PUBLISHER_REFUSED"}},
+		slog.New(slog.DiscardHandler))
 	return Deps{DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Files: files, Registers: registers, Enrollments: enrollments,
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Keys: keys,
-		Partnerships: partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080"),
-		Advance: func(_ context.Context, d time.Duration) error {
+		Partnerships: partnerships, Customers: customers, Catalog: offers, Subscriptions: bought,
+		Orders: orders,
+		Advance: func(ctx context.Context, d time.Duration) error {
 			db.Clock().Advance(d)
-			return nil
+			return provision(ctx, db, orders)
 		}}
+}
+
+func provision(ctx context.Context, db *database.DB, orders *order.Service) error {
+	c, err := outbox.Claim(ctx, db, 500)
+	if err != nil {
+		return err
+	}
+	for _, h := range c.Jobs {
+		if h.Kind != (order.Provision{}).Kind() {
+			continue
+		}
+		run, err := outbox.Begin(ctx, db, h.ID, h.Generation, "test", time.Minute)
+		if err != nil {
+			return err
+		}
+		var args order.Provision
+		if err := json.Unmarshal([]byte(run.Job.Payload), &args); err != nil {
+			return err
+		}
+		if err := outbox.Finish(ctx, db, []*outbox.Ending{{Run: run, Err: orders.Provision(ctx, run, args)}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // The demo world has an account for each kind of party and role, with a
@@ -136,12 +175,46 @@ func TestFoundAndLive(t *testing.T) {
 	for _, i := range invitations.Nodes() {
 		statuses[string(i.Status)]++
 	}
-	if statuses["nordwind ACTIVE"] != 3 || statuses["admin access withdrawn"] != 1 || len(ended.Edges) != 1 || statuses["ACCEPTED"] != 5 || statuses["DECLINED"] != 1 {
+	if statuses["nordwind ACTIVE"] != 3 || statuses["admin access withdrawn"] != 1 || len(ended.Edges) != 1 || statuses["ACCEPTED"] != 7 || statuses["DECLINED"] != 1 {
 		t.Errorf("got %v, %d requests to end", statuses, len(ended.Edges))
 	}
 	// affiliates, an unsigned and a suspended reseller stand there to be refused
 	ps, err := d.Partners.ByIDs(ctx, chief, []ident.ID{w.partners["costa.example"], w.partners["vesuvio.example"]})
 	if err != nil || ps[w.partners["costa.example"]].AgreementSigned(d.DB.Now()) || ps[w.partners["vesuvio.example"]].Status != partner.Suspended {
 		t.Errorf("got %v, %v", ps, err)
+	}
+	// customers of every kind of seller, one of them with two, an open
+	// invitation, a draft and an order of which a line failed
+	seen := map[string]int{}
+	for email, want := range map[string]int{sales: 5, alps: 3, rhine: 1, lakes: 2, officine: 1, "global.admin@hofmann.example": 2, operatorAdmin: 10} {
+		actor, err := w.as(ctx, d, email)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := d.Customers.List(ctx, actor, page.Args{}, nil, customer.Filter{})
+		if err != nil || len(list.Edges) != want {
+			t.Errorf("%s has %d customers, %v", email, len(list.Edges), err)
+		}
+		if actor.Kind == access.IndirectReseller || actor.Kind == access.Customer {
+			continue // order nothing
+		}
+		orders, err := d.Orders.List(ctx, actor, page.Args{}, nil, order.Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range orders.Nodes() {
+			seen[string(o.Status)]++
+		}
+	}
+	bought, err := d.Subscriptions.List(ctx, chief, page.Args{First: new(100)}, nil, subscription.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range bought.Nodes() {
+		seen[string(b.Status)]++
+	}
+	catalogue, err := d.Catalog.List(ctx, chief, page.Args{First: new(100)}, nil, catalog.Filter{})
+	if err != nil || len(catalogue.Edges) != 60 || seen["PARTIALLY_COMPLETED"] == 0 || seen["DRAFT"] == 0 || seen["ACTIVE"] < 15 || seen["SUSPENDED"] == 0 || seen["CANCELLED"] == 0 {
+		t.Errorf("%d offers, %v, %v", len(catalogue.Edges), seen, err)
 	}
 }
