@@ -110,7 +110,8 @@ func (a *App) startDemo(ctx context.Context) (*seed.World, error) {
 		return nil, fmt.Errorf("writing the demo accounts: %w", err)
 	}
 	d := seed.Deps{DB: a.db, Accounts: a.accounts, Partners: a.partners, Partnerships: a.joined, Invitations: a.invites, Files: a.files,
-		Registers: a.register, Enrollments: a.enrolled, Directory: a.listed, Agreements: a.agreed, Support: a.helped, Keys: a.secrets}
+		Registers: a.register, Enrollments: a.enrolled, Directory: a.listed, Support: a.helped, Agreements: a.agreed, Keys: a.secrets,
+		Customers: a.buyers, Catalog: a.offers, Subscriptions: a.bought, Orders: a.orders}
 	err = a.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
 		if err := world.Found(ctx, tx, d); err != nil {
 			return err

@@ -72,6 +72,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("capture", 2, 2, false, (*story).doCapture)
 	add("codeof", 1, 1, false, (*story).doCodeOf)
 	add("enroll", 2, -1, false, (*story).doEnroll)
+	add("sell", 3, -1, true, (*story).doSell)
 	add("moment", 2, 2, false, (*story).doMoment)
 	add("upload", 1, -1, false, (*story).doUpload)
 	add("long", 3, 4, false, doLong)
@@ -882,7 +883,7 @@ func (s *story) doMany(ts *testscript.TestScript, _ bool, args []string) error {
 }
 
 var (
-	anID     = regexp.MustCompile(`\b(?:org|usr|ses|lnk|par|inv|plk|psh|trm|job|msg|aud|enr|qst|agr|sig|fil|mbr)_[0-9a-z]{26}\b`)
+	anID     = regexp.MustCompile(`\b(?:org|usr|ses|lnk|par|inv|plk|psh|trm|job|msg|aud|enr|qst|agr|sig|fil|mbr|cus|rel|grt|cag|off|cim|sub|ord|oli)_[0-9a-z]{26}\b`)
 	aToken   = regexp.MustCompile(`cg[a-z]_[A-Za-z0-9_-]{30,}`)
 	aMoment  = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z`)
 	aRequest = regexp.MustCompile(`"(requestId|cursor|startCursor|endCursor)": "[^"]*"`)

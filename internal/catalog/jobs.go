@@ -87,9 +87,7 @@ func (s *Service) apply(ctx context.Context, tx *database.Tx, i *Import, entries
 	if err != nil {
 		return fmt.Errorf("reading the catalogue: %w", err)
 	}
-	if f.Count == 0 {
-		needPrerequisites(i.Mode, entries, before, f)
-	}
+	needPrerequisites(i.Mode, entries, before, f)
 	if i.ProblemCount = f.Count; f.Count > 0 {
 		i.Outcome = ImportRefused
 		return nil

@@ -226,7 +226,7 @@ func TestProblems(t *testing.T) {
 	for _, p := range c.Nodes() {
 		got = append(got, fmt.Sprintf("%d %s %s", p.Line, p.Column, p.Code))
 	}
-	if want := "2 price PRICE_INVALID, 3 name REQUIRED"; strings.Join(got, ", ") != want {
+	if want := "2 price PRICE_INVALID, 2 prerequisites PREREQUISITE_UNKNOWN, 3 name REQUIRED"; strings.Join(got, ", ") != want {
 		t.Errorf("got %s, want %s", strings.Join(got, ", "), want)
 	}
 	if c, err = w.Problems(t.Context(), w.chief, i.ID, page.Args{}, ProblemFilter{Code: new("REQUIRED")}); err != nil || len(c.Nodes()) != 1 {

@@ -185,7 +185,8 @@ type Delegation struct {
 	AutoExtend bool
 }
 
-func (d *Delegation) validate(p *fault.Problems) {
+// validate adds what is wrong with it to p, under path.
+func (d *Delegation) validate(p *fault.Problems, path string) {
 	var clean []Role
 	for _, r := range Roles { // stable order, none twice
 		if slices.Contains(d.Roles, r) {
@@ -194,7 +195,7 @@ func (d *Delegation) validate(p *fault.Problems) {
 	}
 	for _, r := range d.Roles {
 		if !slices.Contains(Roles, r) {
-			p.Add("roles", fault.CodeInvalid)
+			p.Add(path+".roles", fault.CodeInvalid)
 		}
 	}
 	if d.Roles = clean; d.Roles == nil {
@@ -203,7 +204,7 @@ func (d *Delegation) validate(p *fault.Problems) {
 	if d.Days == 0 {
 		d.Days = DefaultGrantDays
 	}
-	checkDays(p, "days", d.Days)
+	checkDays(p, path+".days", d.Days)
 }
 
 func checkDays(p *fault.Problems, path string, days int) {
@@ -354,7 +355,7 @@ func (in *InviteInput) Validate() error {
 	take(&p, "email", &in.Email)(email(in.Email))
 	take(&p, "text", &in.Text)(address.Note(in.Text, maxText))
 	checkLocale(&p, in.Locale)
-	in.Delegation.validate(&p)
+	in.Delegation.validate(&p, "delegation")
 	return p.Err()
 }
 

@@ -203,6 +203,10 @@ func TestInviteRefused(t *testing.T) {
 	}
 	_, err := w.Invite(t.Context(), w.bianchi.admin, InviteInput{Email: elena.Email, ProviderID: &w.nord.ID})
 	wantCode(t, err, CodeSellerNotActive)
+	_, err = w.Invite(t.Context(), w.azienda.admin, InviteInput{Email: elena.Email, Delegation: Delegation{Days: 731}})
+	if err == nil || !strings.Contains(err.Error(), "input.delegation.days:") {
+		t.Errorf("the way to the field is %v", err)
+	}
 }
 
 // Whoever may not accept is told why, and nothing is written.

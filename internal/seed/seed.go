@@ -17,6 +17,8 @@ import (
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/agreement"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
@@ -24,11 +26,13 @@ import (
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 	"github.com/channelgraph/channelgraph/internal/support"
 )
 
@@ -37,17 +41,21 @@ const Past = 36 * 24 * time.Hour
 
 // Deps is what the demo world acts through.
 type Deps struct {
-	DB           *database.DB
-	Accounts     *account.Service
-	Partners     *partner.Service
-	Invitations  *invitation.Service
-	Partnerships *partnership.Service
-	Files        *file.Service
-	Registers    *register.Service
-	Enrollments  *enrollment.Service
-	Agreements   *agreement.Service
-	Directory    *directory.Service
-	Support      *support.Service
+	DB            *database.DB
+	Accounts      *account.Service
+	Partners      *partner.Service
+	Invitations   *invitation.Service
+	Partnerships  *partnership.Service
+	Files         *file.Service
+	Registers     *register.Service
+	Enrollments   *enrollment.Service
+	Agreements    *agreement.Service
+	Directory     *directory.Service
+	Support       *support.Service
+	Customers     *customer.Service
+	Catalog       *catalog.Service
+	Subscriptions *subscription.Service
+	Orders        *order.Service
 	// Keys derive the links that the demo's people follow.
 	Keys *secret.Keys
 	// Advance moves the clock and handles what falls due.
@@ -71,6 +79,7 @@ type World struct {
 	Accounts []Account
 	users    map[string]ident.ID // by email
 	partners map[string]ident.ID // by domain
+	offers   map[string]ident.ID // by SKU
 }
 
 type company struct {
@@ -116,7 +125,7 @@ var people = [][2]string{
 
 // Plan makes the accounts with fresh passwords; nothing is written yet.
 func Plan() *World {
-	w := &World{users: map[string]ident.ID{}, partners: map[string]ident.ID{}}
+	w := &World{users: map[string]ident.ID{}, partners: map[string]ident.ID{}, offers: map[string]ident.ID{}}
 	for _, c := range companies {
 		roles := []access.Role{access.GlobalAdmin}
 		if c.everyRole {
@@ -169,6 +178,9 @@ func (w *World) Found(ctx context.Context, tx *database.Tx, d Deps) error {
 	if err := w.publish(ctx, tx, d); err != nil {
 		return err
 	}
+	if err := w.stock(ctx, tx, d); err != nil {
+		return err
+	}
 	_, err := d.Partners.AffiliateTx(ctx, tx, actor, w.partners["nordwind.example"], w.partners["nordwind-retail.example"])
 	return err
 }
@@ -212,11 +224,11 @@ func (w *World) as(ctx context.Context, d Deps, email string) (access.Actor, err
 	return access.Load(ctx, d.DB.Read(), access.Presence{UserID: w.users[email], SudoUntil: d.DB.Now().Add(time.Hour)})
 }
 
-// Live gives the world its past: five weeks of asking, answering and
-// enrolling.
+// Live gives the world its past: five weeks of asking, answering, enrolling
+// and selling.
 func (w *World) Live(ctx context.Context, d Deps) error {
 	const nordwind = "global.admin@nordwind.example"
-	p := &past{w: w, d: d, ctx: ctx}
+	p := &past{w: w, d: d, ctx: ctx, bought: map[string]ident.ID{}}
 	day := 24 * time.Hour
 
 	p.registers()
@@ -239,6 +251,7 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.show("rhinevalley.example", "Rhine Valley Distribution", "", "https://www.rhinevalley.example/resellers")
 	p.show("greatlakes.example", "Great Lakes Distribution", "", "https://www.greatlakes.example/partners")
 	p.show("oresund.example", "Øresund Cloud", "", "https://www.oresund.example/forhandlere")
+	p.firstCustomers()
 	p.advance(day)
 	p.file("sakura.example", "Sakura Cloud", "", "https://www.sakura.example/en/resellers", false) // nobody takes it: the promise breaks
 	p.file("greatlakes.example", "Best Distribution in America", "", "https://www.greatlakes.example/partners", false)
@@ -261,6 +274,7 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.take("oresund.example")
 	p.advance(9 * day)
 	p.file("rhinevalley.example", "Rhine Valley Distribution Austria", "AT", "https://www.rhinevalley.example/at", true)
+	p.laterCustomers()
 	p.apply("ostsee-daten.example") // nobody decides: the promise breaks
 	late := p.help("global.admin@bianchi.example", support.Normal, "Accesso come amministratore", "Il nostro agente non vede i clienti che gestisce. Che ruolo gli serve?")
 	p.advance(4 * day)
@@ -290,16 +304,18 @@ func (w *World) Live(ctx context.Context, d Deps) error {
 	p.handle(reviewer, waiting, "Ask Rhine Valley for the open orders first.")
 	p.reply(reviewer, waiting, "Until the partnership has ended. Which orders do you still expect?", true)
 	p.takeEnd(reviewer)
+	p.newestCustomers()
 	p.invite(nordwind, "acquisti@laguna-software.example", "Come d'accordo al telefono: se autorizzate la nostra partnership possiamo seguire insieme i vostri clienti.")
 	return p.err
 }
 
 // past runs verbs one after the other until one fails.
 type past struct {
-	w   *World
-	d   Deps
-	ctx context.Context // lives for one call of Live
-	err error
+	w      *World
+	d      Deps
+	bought map[string]ident.ID // subscriptions by customer and SKU
+	ctx    context.Context     // lives for one call of Live
+	err    error
 }
 
 func (p *past) advance(by time.Duration) {

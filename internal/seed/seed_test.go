@@ -15,6 +15,8 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
 	"github.com/channelgraph/channelgraph/internal/directory"
@@ -23,6 +25,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
@@ -30,29 +33,39 @@ import (
 	"github.com/channelgraph/channelgraph/internal/register"
 	"github.com/channelgraph/channelgraph/internal/secret"
 	"github.com/channelgraph/channelgraph/internal/sla"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 	"github.com/channelgraph/channelgraph/internal/support"
 )
 
-// publish performs the publications of the directory that are due.
-func publish(ctx context.Context, db *database.DB, listed *directory.Service) error {
+// perform performs the publications of the directory and the provisioning of
+// orders that are due.
+func perform(ctx context.Context, db *database.DB, listed *directory.Service, orders *order.Service) error {
 	c, err := outbox.Claim(ctx, db, 10_000)
 	for _, j := range c.Jobs {
-		if err != nil || j.Kind != (directory.Publish{}).Kind() {
+		if err != nil || !slices.Contains([]string{(directory.Publish{}).Kind(), (order.Provision{}).Kind()}, j.Kind) {
 			continue
 		}
-		var run *outbox.Run
-		if run, err = outbox.Begin(ctx, db, j.ID, j.Generation, "test", time.Minute); err == nil {
-			var a directory.Publish
-			if err = json.Unmarshal([]byte(run.Job.Payload), &a); err == nil {
-				err = listed.Publish(ctx, run, a)
+		run, begun := outbox.Begin(ctx, db, j.ID, j.Generation, "test", time.Minute)
+		if begun != nil {
+			return begun
+		}
+		var a struct {
+			directory.Publish
+			order.Provision
+		}
+		if j.Kind == (order.Provision{}).Kind() {
+			if err = json.Unmarshal([]byte(run.Job.Payload), &a.Provision); err == nil {
+				err = outbox.Finish(ctx, db, []*outbox.Ending{{Run: run, Err: orders.Provision(ctx, run, a.Provision)}})
 			}
+		} else if err = json.Unmarshal([]byte(run.Job.Payload), &a.Publish); err == nil {
+			err = listed.Publish(ctx, run, a.Publish)
 		}
 	}
 	return err
 }
 
-// deps are the real services; no job runs but publications, so that no mail
-// leaves.
+// deps are the real services; of the jobs only publications and provisioning
+// run, so that no mail leaves.
 func deps(t *testing.T) Deps {
 	t.Helper()
 	db := dbtest.New(t)
@@ -73,18 +86,24 @@ func deps(t *testing.T) Deps {
 	calendars := calendar.New(db, nil)
 	enrollments := enrollment.New(db, accounts, partners, files, calendars, registers, mailer, keys, enrollment.Config{}, nil)
 	listed := directory.New(db, accounts, partners, files, calendars, audit.New(db, slog.New(slog.DiscardHandler)), mailer)
-	joined := partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080")
+	partnerships := partnership.New(db, accounts, partners, invitations, mailer, keys, "http://localhost:8080")
 	helped := support.New(db, accounts, files, calendars, mailer, keys)
 	helped.About(support.EndPartnership, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
-		found, err := joined.TerminationsByIDs(ctx, a, []ident.ID{id})
+		found, err := partnerships.TerminationsByIDs(ctx, a, []ident.ID{id})
 		return found[id] != nil, err
 	})
+	customers := customer.New(db, accounts, partners, partnerships, invitations, mailer, customer.Config{TenantDomain: "customers.example"})
+	offers := catalog.New(db, files)
+	bought := subscription.New(db, partners, customers, offers)
+	orders := order.New(db, accounts, partners, customers, offers, bought, order.Rehearsal{Refuse: map[string]string{"CC-CAD": "PUBLISHER_REFUSED"}},
+		slog.New(slog.DiscardHandler))
 	return Deps{Directory: listed, DB: db, Accounts: accounts, Partners: partners, Invitations: invitations, Files: files, Registers: registers, Enrollments: enrollments,
 		Agreements: agreement.New(db, accounts, partners, mailer, enrollments.SignedTx), Keys: keys,
-		Partnerships: joined, Support: helped,
+		Partnerships: partnerships, Support: helped, Customers: customers, Catalog: offers, Subscriptions: bought,
+		Orders: orders,
 		Advance: func(ctx context.Context, d time.Duration) error {
 			db.Clock().Advance(d)
-			return publish(ctx, db, listed)
+			return perform(ctx, db, listed, orders)
 		}}
 }
 
@@ -170,7 +189,7 @@ func TestFoundAndLive(t *testing.T) {
 	for _, i := range invitations.Nodes() {
 		statuses[string(i.Status)]++
 	}
-	if statuses["nordwind ACTIVE"] != 3 || statuses["admin access withdrawn"] != 1 || len(ended.Edges) != 1 || statuses["ACCEPTED"] != 5 || statuses["DECLINED"] != 1 {
+	if statuses["nordwind ACTIVE"] != 3 || statuses["admin access withdrawn"] != 1 || len(ended.Edges) != 1 || statuses["ACCEPTED"] != 7 || statuses["DECLINED"] != 1 {
 		t.Errorf("got %v, %d requests to end", statuses, len(ended.Edges))
 	}
 	// the directory has its cards, and requests stand in every state but the
@@ -203,5 +222,39 @@ func TestFoundAndLive(t *testing.T) {
 	ps, err := d.Partners.ByIDs(ctx, chief, []ident.ID{w.partners["costa.example"], w.partners["vesuvio.example"]})
 	if err != nil || ps[w.partners["costa.example"]].AgreementSigned(d.DB.Now()) || ps[w.partners["vesuvio.example"]].Status != partner.Suspended {
 		t.Errorf("got %v, %v", ps, err)
+	}
+	// customers of every kind of seller, one of them with two, an open
+	// invitation, a draft and an order of which a line failed
+	seen := map[string]int{}
+	for email, want := range map[string]int{sales: 5, alps: 3, rhine: 1, lakes: 2, officine: 1, "global.admin@hofmann.example": 2, operatorAdmin: 10} {
+		actor, err := w.as(ctx, d, email)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := d.Customers.List(ctx, actor, page.Args{}, nil, customer.Filter{})
+		if err != nil || len(list.Edges) != want {
+			t.Errorf("%s has %d customers, %v", email, len(list.Edges), err)
+		}
+		if actor.Kind == access.IndirectReseller || actor.Kind == access.Customer {
+			continue // order nothing
+		}
+		orders, err := d.Orders.List(ctx, actor, page.Args{}, nil, order.Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range orders.Nodes() {
+			seen[string(o.Status)]++
+		}
+	}
+	bought, err := d.Subscriptions.List(ctx, chief, page.Args{First: new(100)}, nil, subscription.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range bought.Nodes() {
+		seen[string(b.Status)]++
+	}
+	catalogue, err := d.Catalog.List(ctx, chief, page.Args{First: new(100)}, nil, catalog.Filter{})
+	if err != nil || len(catalogue.Edges) != 60 || seen["PARTIALLY_COMPLETED"] == 0 || seen["DRAFT"] == 0 || seen["ACTIVE"] < 15 || seen["SUSPENDED"] == 0 || seen["CANCELLED"] == 0 {
+		t.Errorf("%d offers, %v, %v", len(catalogue.Edges), seen, err)
 	}
 }
