@@ -20,7 +20,7 @@ func ofSupportRequest(l *loaders) []relation[*support.Request] {
 	}
 	return []relation[s]{
 		{"organization", l.organizations, func(x s) ident.ID { return x.OrganizationID }},
-		{"customer", l.organizations, func(x s) ident.ID { return x.CustomerID }},
+		{"customer", l.customers, func(x s) ident.ID { return x.CustomerID }},
 		{"createdBy", l.users, func(x s) ident.ID { return x.CreatedByID }},
 		{"assignee", l.users, func(x s) ident.ID { return x.AssigneeID }},
 		{"thread", l.threads, func(x s) ident.ID { return x.ID }},

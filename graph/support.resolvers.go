@@ -12,6 +12,7 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -102,8 +103,8 @@ func (r *supportRequestResolver) About(ctx context.Context, obj *support.Request
 	return node(ctx, obj.SubjectID)
 }
 
-func (r *supportRequestResolver) Customer(ctx context.Context, obj *support.Request) (*account.Organization, error) {
-	return load(ctx).organizations.one(ctx, obj.CustomerID)
+func (r *supportRequestResolver) Customer(ctx context.Context, obj *support.Request) (*customer.Customer, error) {
+	return load(ctx).customers.one(ctx, obj.CustomerID)
 }
 
 func (r *supportRequestResolver) CreatedBy(ctx context.Context, obj *support.Request) (*account.User, error) {

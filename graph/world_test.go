@@ -113,6 +113,7 @@ func newWorld(t testing.TB) *world {
 		Tree:     tree.New(db, partners, partnerships, customers, subscriptions),
 		Webhooks: webhook.New(db, accounts, mailer, w.keys, webhook.Config{}, log)}
 	w.Partnerships.Follow(calendars)
+	partnerships.OnBlockers(subscriptions.Blocking)
 	w.Support.About(support.ProfileUpdate, func(ctx context.Context, a access.Actor, id ident.ID) (bool, error) {
 		found, err := w.Directory.ByIDs(ctx, a, []ident.ID{id})
 		return found[id] != nil, err

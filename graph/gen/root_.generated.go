@@ -9716,7 +9716,7 @@ type Termination implements Node {
 
 "What kind of thing stands in the way of an end."
 enum TerminationBlockerKind {
-  "A subscription that was sold through the two and is active."
+  "A subscription that was sold through the two and is not over."
   ACTIVE_SUBSCRIPTION
 }
 
@@ -11914,7 +11914,7 @@ type SupportRequest implements Node {
   "The end of a partnership or the profile update that it is about; null without one, or where hidden."
   about: Node
   "The customer on whose behalf it is; null without one, or where hidden."
-  customer: Organization
+  customer: Customer
   "The person who asked; null where hidden."
   createdBy: User
   "Who of the operator works it; null for nobody, and for everybody but the operator."
@@ -12047,7 +12047,7 @@ input OpenSupportRequestInput {
   text: String!
   "The id of the profile update, or of the request to end a partnership; exactly with those kinds."
   aboutId: ID
-  "The id of the customer's organization; exactly with ` + "`" + `CUSTOMER` + "`" + `."
+  "The id of the customer; exactly with ` + "`" + `CUSTOMER` + "`" + `."
   customerId: ID
   "The ids of files that were uploaded as ` + "`" + `SUPPORT_ATTACHMENT` + "`" + `, at most 10."
   fileIds: [ID!]

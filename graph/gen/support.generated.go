@@ -15,6 +15,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
@@ -34,7 +35,7 @@ type SupportRequestResolver interface {
 	Organization(ctx context.Context, obj *support.Request) (*account.Organization, error)
 
 	About(ctx context.Context, obj *support.Request) (model.Node, error)
-	Customer(ctx context.Context, obj *support.Request) (*account.Organization, error)
+	Customer(ctx context.Context, obj *support.Request) (*customer.Customer, error)
 	CreatedBy(ctx context.Context, obj *support.Request) (*account.User, error)
 	Assignee(ctx context.Context, obj *support.Request) (*account.User, error)
 
@@ -1278,8 +1279,8 @@ func (ec *executionContext) _SupportRequest_customer(ctx context.Context, field 
 			return ec.Resolvers.SupportRequest().Customer(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *account.Organization) graphql.Marshaler {
-			return ec.marshalOOrganization2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccountᚐOrganization(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *customer.Customer) graphql.Marshaler {
+			return ec.marshalOCustomer2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐCustomer(ctx, selections, v)
 		},
 		true,
 		false,
@@ -1292,7 +1293,7 @@ func (ec *executionContext) fieldContext_SupportRequest_customer(_ context.Conte
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_Organization(ctx, field)
+			return ec.childFields_Customer(ctx, field)
 		},
 	}
 	return fc, nil

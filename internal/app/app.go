@@ -156,6 +156,15 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	a.joined = partnership.New(a.db, a.accounts, a.partners, a.invites, a.mailer, keys, cfg.PublicURL)
 	a.joined.Follow(a.calendar)
 	a.helped = support.New(a.db, a.accounts, a.files, a.calendar, a.mailer, keys)
+	a.helped.OnBehalf(func(ctx context.Context, tx *database.Tx, actor access.Actor, id ident.ID) error {
+		ok, err := a.bought.SupportsTx(ctx, tx, actor, id)
+		if err == nil && !ok {
+			if _, err = a.buyers.LoadTx(ctx, tx, actor, id); err == nil {
+				err = fault.Conflict("customerId", support.CodeNotSupportContact)
+			}
+		}
+		return err
+	})
 	a.helped.About(support.EndPartnership, func(ctx context.Context, actor access.Actor, id ident.ID) (bool, error) {
 		found, err := a.joined.TerminationsByIDs(ctx, actor, []ident.ID{id})
 		return found[id] != nil, err
@@ -163,6 +172,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	a.buyers = customer.New(a.db, a.accounts, a.partners, a.joined, a.invites, a.mailer, customer.Config{TenantDomain: cfg.TenantDomain})
 	a.offers = catalog.New(a.db, a.files)
 	a.bought = subscription.New(a.db, a.partners, a.buyers, a.offers)
+	a.joined.OnBlockers(a.bought.Blocking)
 	a.orders = order.New(a.db, a.accounts, a.partners, a.buyers, a.offers, a.bought, a.provisioner(), log)
 	a.counts = rollup.NewLedger(a.db, log)
 	a.counts.Count(partnership.Counts, customer.Counts, subscription.Counts)

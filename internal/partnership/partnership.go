@@ -164,7 +164,7 @@ func (t *Termination) keep(c *sla.Calendar, now time.Time) bool {
 type BlockerKind string
 
 // ActiveSubscription is a subscription that was sold through the pair and is
-// active.
+// not over.
 const ActiveSubscription BlockerKind = "ACTIVE_SUBSCRIPTION"
 
 // Blocker is one thing that stands in the way of the end of a partnership,

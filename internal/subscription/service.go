@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/uptrace/bun"
+
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/audit"
@@ -17,6 +19,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/rollup"
 )
 
@@ -477,10 +480,33 @@ func (s *Service) OpenOfPairs(ctx context.Context, actor access.Actor, partnersh
 	return openOfPairs(ctx, s.db.Read(), actor.Scope(), partnerships)
 }
 
-// CountTx counts what a provider sold through a reseller and is not over: what
-// stands in the way of ending their partnership, whoever asks.
-func (s *Service) CountTx(ctx context.Context, tx *database.Tx, provider, reseller ident.ID) (int, error) {
-	return countPair(ctx, tx, provider, reseller)
+// Blocking names what providers sold through resellers and is not over: what
+// stands in the way of ending their partnerships, whoever asks. At most 100 of
+// each pair are named.
+func (s *Service) Blocking(ctx context.Context, idb bun.IDB, pairs []partnership.Couple) (map[partnership.Couple][]*partnership.Blocker, error) {
+	out := map[partnership.Couple][]*partnership.Blocker{}
+	if len(pairs) == 0 {
+		return out, nil
+	}
+	rows, err := blocking(ctx, idb, pairs)
+	for _, x := range rows {
+		of := partnership.Couple{ProviderID: x.SellerID, ResellerID: x.ResellerID}
+		name := x.FriendlyName
+		if name == "" {
+			name = x.OfferName
+		}
+		out[of] = append(out[of], &partnership.Blocker{Kind: partnership.ActiveSubscription, SubjectID: x.ID, Name: name})
+	}
+	return out, err
+}
+
+// SupportsTx reports whether the actor's company is the support contact of
+// something that a customer has and that is not over.
+func (s *Service) SupportsTx(ctx context.Context, tx *database.Tx, actor access.Actor, customer ident.ID) (bool, error) {
+	if actor.PartnerID == "" {
+		return false, nil
+	}
+	return supports(ctx, tx, actor.PartnerID, customer)
 }
 
 // CountsOf are the subscriptions and seats of some customers, as far as the

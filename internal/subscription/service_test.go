@@ -18,6 +18,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/partnership"
 )
 
 func wantCode(t *testing.T, err error, code string) {
@@ -700,8 +701,10 @@ func TestOpenOfPairs(t *testing.T) {
 	}
 	w.tx(func(ctx context.Context, tx *database.Tx) error {
 		for reseller, want := range map[ident.ID]int{w.reseller.ID: 1, w.sibling.ID: 0, "": 0} {
-			if n, err := w.CountTx(ctx, tx, w.provider.ID, reseller); err != nil || n != want {
-				t.Errorf("%s: %d, %v", reseller, n, err)
+			pair := partnership.Couple{ProviderID: w.provider.ID, ResellerID: reseller}
+			found, err := w.Blocking(ctx, tx, []partnership.Couple{pair, {ProviderID: w.provider.ID, ResellerID: w.sibling.ID}})
+			if err != nil || len(found[pair]) != want || want > 0 && found[pair][0].Name == "" {
+				t.Errorf("%s: %v, %v", reseller, found, err)
 			}
 		}
 		return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
+	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/rollup"
 )
 
@@ -189,11 +190,30 @@ func sums(ctx context.Context, idb bun.IDB, s access.Scope, customers []ident.ID
 	return out, err
 }
 
-// countPair counts what a pair sold and is not over.
-func countPair(ctx context.Context, tx *database.Tx, seller, reseller ident.ID) (int, error) {
-	n, err := tx.NewSelect().TableExpr("product_subscription").Where("seller_id = ? AND reseller_id = ? AND reseller_id <> ''", seller, reseller).
-		Where("status IN (?)", bun.List(open)).Count(ctx)
-	return int(n), err
+// mostBlocking is how many subscriptions are named to who wants to end a
+// partnership.
+const mostBlocking = 100
+
+// blocking reads what some pairs sold and is not over, the oldest first and no
+// more than mostBlocking of each pair.
+func blocking(ctx context.Context, idb bun.IDB, pairs []partnership.Couple) ([]*Subscription, error) {
+	of := make([][]ident.ID, len(pairs))
+	for i, p := range pairs {
+		of[i] = []ident.ID{p.ProviderID, p.ResellerID}
+	}
+	ranked := idb.NewSelect().TableExpr("product_subscription").ColumnExpr("id, row_number() OVER (PARTITION BY seller_id, reseller_id ORDER BY id) AS place").
+		Where("reseller_id <> '' AND (seller_id, reseller_id) IN (?)", bun.List(of)).Where("status IN (?)", bun.List(open))
+	var rows []*Subscription
+	err := idb.NewSelect().Model(&rows).Where("product_subscription.id IN (?)",
+		idb.NewSelect().TableExpr("(?) AS ranked", ranked).Column("id").Where("place <= ?", mostBlocking)).OrderExpr("product_subscription.id").Scan(ctx)
+	return rows, err
+}
+
+// supports reports whether a partner is the support contact of something that
+// a customer has.
+func supports(ctx context.Context, tx *database.Tx, partner, customer ident.ID) (bool, error) {
+	return tx.NewSelect().TableExpr("product_subscription").Where("customer_id = ? AND support_contact_id = ? AND support_contact_id <> ''", customer, partner).
+		Where("status IN (?)", bun.List(open)).Exists(ctx)
 }
 
 // open are the states of what stands in the way of ending a partnership.

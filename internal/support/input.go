@@ -37,7 +37,7 @@ type OpenInput struct {
 	Subject  string
 	Text     string
 	// AboutID is the end of a partnership or the profile update that it is
-	// about, CustomerID the customer's organization on whose behalf it is; each
+	// about, CustomerID the customer on whose behalf it is; each
 	// goes with its kind.
 	AboutID        *ident.ID
 	CustomerID     *ident.ID

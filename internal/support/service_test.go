@@ -277,7 +277,7 @@ func TestKinds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, gina := w.company("Bianchi")
-	end, customer := ident.New(ident.Termination), ident.New(ident.Organization)
+	end, customer := ident.New(ident.Termination), ident.New(ident.Customer)
 	ask := func(change func(*OpenInput)) error {
 		in := OpenInput{Kind: General, Subject: "S", Text: "T"}
 		change(&in)

@@ -87,7 +87,7 @@ type Request struct {
 	Status     Status   `bun:"status"`
 	Subject    string   `bun:"subject"`
 	// SubjectID is what it is about, "" for nothing in particular; CustomerID
-	// is the customer's organization on whose behalf it is, "" for nobody's.
+	// is the customer on whose behalf it is, "" for nobody's.
 	SubjectID   ident.ID `bun:"subject_id"`
 	CustomerID  ident.ID `bun:"customer_id"`
 	CreatedByID ident.ID `bun:"created_by_id"`
