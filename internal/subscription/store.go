@@ -197,12 +197,13 @@ const mostBlocking = 100
 // blocking reads what some pairs sold and is not over, the oldest first and no
 // more than mostBlocking of each pair.
 func blocking(ctx context.Context, idb bun.IDB, pairs []partnership.Couple) ([]*Subscription, error) {
-	of := make([][]ident.ID, len(pairs))
-	for i, p := range pairs {
-		of[i] = []ident.ID{p.ProviderID, p.ResellerID}
-	}
 	ranked := idb.NewSelect().TableExpr("product_subscription").ColumnExpr("id, row_number() OVER (PARTITION BY seller_id, reseller_id ORDER BY id) AS place").
-		Where("reseller_id <> '' AND (seller_id, reseller_id) IN (?)", bun.List(of)).Where("status IN (?)", bun.List(open))
+		Where("reseller_id <> ''").Where("status IN (?)", bun.List(open)).WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+		for _, p := range pairs {
+			q = q.WhereOr("seller_id = ? AND reseller_id = ?", p.ProviderID, p.ResellerID)
+		}
+		return q
+	})
 	var rows []*Subscription
 	err := idb.NewSelect().Model(&rows).Where("product_subscription.id IN (?)",
 		idb.NewSelect().TableExpr("(?) AS ranked", ranked).Column("id").Where("place <= ?", mostBlocking)).OrderExpr("product_subscription.id").Scan(ctx)
