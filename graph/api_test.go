@@ -294,32 +294,62 @@ func TestNodes(t *testing.T) {
 	}
 	version := w.version("2026-07")
 	membership, brought := w.imported()
+	sku := w.shop()
+	fab := w.as(w.fabrikam.admin)
+	cus, ord := w.sold(gina, "alba", nil, yearly(sku["BASIC"], 3))
+	foreignCus, foreignOrd := w.sold(fab, "brenta", nil, yearly(sku["BASIC"], 3))
+	of := func(a access.Actor, c ident.ID, list string) ident.ID {
+		return ident.ID(w.gql(a, "query($c: ID!) { node(id: $c) { ... on Customer { relationships { id } subscriptions(first: 1) { nodes { id } } } } }", "c", c).ok().text("node." + list + ".id"))
+	}
+	line := func(a access.Actor, o ident.ID) ident.ID {
+		return ident.ID(w.gql(a, "query($o: ID!) { node(id: $o) { ... on Order { lines { id } } } }", "o", o).ok().text("node.lines.0.id"))
+	}
+	grant := func(a access.Actor) ident.ID {
+		return ident.ID(w.gql(a, "{ grants { nodes { id } } }").ok().text("grants.nodes.0.id"))
+	}
+	customers := func(a access.Actor) ident.ID {
+		return ident.ID(w.done(a, "exportCustomers", "customerExport { id }", map[string]any{}).text("exportCustomers.customerExport.id"))
+	}
+	offers, err := w.Files.Upload(t.Context(), otto, file.UploadInput{Purpose: file.ForCatalog, Name: "offers.csv", Content: []byte(offersCSV)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shopped := ident.ID(w.done(otto, "importCatalog", "catalogImport { id }", map[string]any{"fileId": offers.ID, "format": "CSV"}).text("importCatalog.catalogImport.id"))
 	cases := map[string]struct {
 		own, foreign ident.ID
 		who          access.Actor
 	}{
-		"Organization":       {w.nordwind.OrganizationID, w.fabrikam.OrganizationID, gina},
-		"User":               {w.nordwind.admin.ID, w.fabrikam.admin.ID, gina},
-		"Session":            {session.ID, foreign.ID, gina},
-		"Partner":            {w.contoso.ID, w.fabrikam.ID, gina},
-		"Invitation":         {ours.InvitationID, theirs.InvitationID, gina},
-		"Partnership":        {ours.ID, theirs.ID, gina},
-		"Termination":        {end(ours, w.nordwind), end(theirs, w.fabrikam), gina},
-		"PartnershipLink":    {link(w.nordwind), link(w.fabrikam), gina},
-		"Operation":          {op(w.nordwind), op(w.fabrikam), gina},
-		"AuditEvent":         {event(w.nordwind), event(w.fabrikam), gina},
-		"PersonalToken":      {token(w.nordwind), token(w.fabrikam), gina},
-		"AuditExport":        {export(w.nordwind), export(w.fabrikam), gina},
-		"WebhookEndpoint":    {hook(w.nordwind), hook(w.fabrikam), gina},
-		"WebhookDelivery":    {delivery(w.nordwind), delivery(w.fabrikam), gina},
-		"MailMessage":        {is[ours.InvitationID].MessageID, "", otto},
-		"Holiday":            {w.holiday(), "", gina}, // everybody's who is signed in
-		"Membership":         {membership, "", otto},
-		"RegisterImport":     {brought, "", otto},
-		"Enrollment":         {enroll(w.nordwind), enroll(w.fabrikam), gina},
-		"File":               {upload(w.nordwind), upload(w.fabrikam), gina},
-		"Agreement":          {version, "", gina}, // everybody's who may read it
-		"AgreementSignature": {w.signature(w.nordwind, version), w.signature(w.fabrikam, version), gina},
+		"Offer":                {sku["BASIC"], "", gina}, // everybody's who may read the catalogue
+		"CatalogImport":        {shopped, "", otto},
+		"Customer":             {cus, foreignCus, gina},
+		"CustomerRelationship": {of(gina, cus, "relationships.0"), of(fab, foreignCus, "relationships.0"), gina},
+		"ProductSubscription":  {of(gina, cus, "subscriptions.nodes.0"), of(fab, foreignCus, "subscriptions.nodes.0"), gina},
+		"Grant":                {grant(gina), grant(fab), gina},
+		"Order":                {ord, foreignOrd, gina},
+		"OrderLine":            {line(gina, ord), line(fab, foreignOrd), gina},
+		"CustomerExport":       {customers(gina), customers(fab), gina},
+		"Organization":         {w.nordwind.OrganizationID, w.fabrikam.OrganizationID, gina},
+		"User":                 {w.nordwind.admin.ID, w.fabrikam.admin.ID, gina},
+		"Session":              {session.ID, foreign.ID, gina},
+		"Partner":              {w.contoso.ID, w.fabrikam.ID, gina},
+		"Invitation":           {ours.InvitationID, theirs.InvitationID, gina},
+		"Partnership":          {ours.ID, theirs.ID, gina},
+		"Termination":          {end(ours, w.nordwind), end(theirs, w.fabrikam), gina},
+		"PartnershipLink":      {link(w.nordwind), link(w.fabrikam), gina},
+		"Operation":            {op(w.nordwind), op(w.fabrikam), gina},
+		"AuditEvent":           {event(w.nordwind), event(w.fabrikam), gina},
+		"PersonalToken":        {token(w.nordwind), token(w.fabrikam), gina},
+		"AuditExport":          {export(w.nordwind), export(w.fabrikam), gina},
+		"WebhookEndpoint":      {hook(w.nordwind), hook(w.fabrikam), gina},
+		"WebhookDelivery":      {delivery(w.nordwind), delivery(w.fabrikam), gina},
+		"MailMessage":          {is[ours.InvitationID].MessageID, "", otto},
+		"Holiday":              {w.holiday(), "", gina}, // everybody's who is signed in
+		"Membership":           {membership, "", otto},
+		"RegisterImport":       {brought, "", otto},
+		"Enrollment":           {enroll(w.nordwind), enroll(w.fabrikam), gina},
+		"File":                 {upload(w.nordwind), upload(w.fabrikam), gina},
+		"Agreement":            {version, "", gina}, // everybody's who may read it
+		"AgreementSignature":   {w.signature(w.nordwind, version), w.signature(w.fabrikam, version), gina},
 	}
 	for _, d := range schema.PossibleTypes["Node"] {
 		c, ok := cases[d.Name]

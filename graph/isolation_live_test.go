@@ -14,6 +14,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/audit"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/event"
 	"github.com/channelgraph/channelgraph/internal/file"
@@ -118,7 +119,7 @@ func TestStreamsStayInside(t *testing.T) {
 	c.tx(func(_ context.Context, tx *database.Tx) error {
 		for id, r := range c.rows {
 			kinds := event.Kinds[2:] // of what streams tell, under every name
-			if !slices.Contains([]string{ident.Job, ident.Invitation, ident.Partnership, ident.Enrollment}, id.Kind()) {
+			if !slices.Contains([]string{ident.Job, ident.Invitation, ident.Partnership, ident.Enrollment, ident.Customer, ident.ProductSubscription, ident.Order}, id.Kind()) {
 				kinds = kinds[:1]
 			}
 			if r.i > 0 {
@@ -250,6 +251,61 @@ func TestExportsStayInside(t *testing.T) {
 				continue
 			}
 			if d, err := c.Audits.OpenExport(ctx, v.Actor, id); d != nil || err == nil || err.Error() != nothing.Error() {
+				t.Errorf("%s opens the file of %s: %v, but of nothing %v", v.name, of.name, err, nothing)
+			}
+		}
+	}
+	c.silent()
+}
+
+// TestCustomerExportsStayInside has everybody who may write their customers
+// into a file, and reads the files; nobody opens another's.
+func TestCustomerExportsStayInside(t *testing.T) {
+	t.Parallel()
+	c := newChart(t)
+	ctx := t.Context()
+	c.DB.Clock().Advance(time.Second)
+	files := map[*viewer]ident.ID{}
+	for _, v := range c.viewers() {
+		e, job, err := c.Customers.RequestExport(ctx, v.Actor, customer.ExportInput{})
+		if err != nil {
+			if v.Can(access.PermCustomerRead) {
+				t.Errorf("%s: %v", v.name, err)
+			}
+			continue
+		}
+		c.tx(func(ctx context.Context, tx *database.Tx) error {
+			_, err := tx.NewRaw("UPDATE job SET state = 'queued', generation = generation + 1 WHERE id = ?", job.ID).Exec(ctx)
+			return err
+		})
+		run, err := outbox.Begin(ctx, c.DB, job.ID, 1, "test", time.Minute)
+		if err != nil || run == nil {
+			t.Fatal("the export did not begin", err)
+		}
+		if err := c.Customers.ExportCustomers(ctx, run, customer.ExportCustomers{ExportID: e.ID}); err != nil {
+			t.Fatal(err)
+		}
+		d, err := c.Customers.OpenExport(ctx, v.Actor, e.ID)
+		if err != nil {
+			t.Fatal(v.name, err)
+		}
+		raw, err := io.ReadAll(d)
+		if has := strings.Contains(string(raw), c.byLabel["customer1"].mark()); err != nil || has != slices.Contains([]string{"operator", "provider1", "reseller1", "direct1", "customer1"}, v.tenant.label) {
+			t.Errorf("%s: whether the file has the customer: %t %v", v.name, has, err)
+		}
+		c.clean(v, asking{root: "the file of an export"}, reply{200, string(raw)})
+		files[v] = e.ID
+	}
+	if len(files) < 10 {
+		t.Errorf("only %d files", len(files))
+	}
+	for _, v := range c.viewers() {
+		_, nothing := c.Customers.OpenExport(ctx, v.Actor, "cex_"+nobodysBody)
+		for of, id := range files {
+			if of.UserID == v.UserID {
+				continue
+			}
+			if d, err := c.Customers.OpenExport(ctx, v.Actor, id); d != nil || err == nil || err.Error() != nothing.Error() {
 				t.Errorf("%s opens the file of %s: %v, but of nothing %v", v.name, of.name, err, nothing)
 			}
 		}

@@ -362,6 +362,9 @@ var typed = func() map[string]string {
 // cannot be told.
 func idsAre(name, holder string) string {
 	stem := strings.TrimSuffix(strings.TrimSuffix(name, "Ids"), "Id")
+	if slices.Contains([]string{"reseller", "provider", "seller"}, stem) || holder == "Query.channelTree" {
+		return ident.Partner
+	}
 	if stem != name && stem != "" {
 		for typ, prefix := range typed {
 			if strings.EqualFold(stem, typ) || strings.HasSuffix(typ, strings.ToUpper(stem[:1])+stem[1:]) && typ != "AuditEvent" {

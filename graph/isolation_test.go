@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/uptrace/bun"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/channelgraph/channelgraph/internal/access"
@@ -189,11 +190,18 @@ func (c *chart) alike(v *viewer, a asking, settle func(string) string) {
 	}
 }
 
-// renew takes a tenant's enrollments back to where they stood, so that what can
-// be done once can be tried again.
+// renew takes a tenant's enrollments back to where they stood and its new
+// tokens away, so that what can be done once, or not often, can be tried again.
 func (c *chart) renew(t *tenant) {
 	c.t.Helper()
-	if t == nil || len(t.ids["enrollment"]) == 0 {
+	if t == nil {
+		return
+	}
+	c.tx(func(ctx context.Context, tx *database.Tx) error { // nobody may have many
+		_, err := tx.NewRaw("DELETE FROM personal_token WHERE organization_id = ? AND id NOT IN (?)", first(t.ids["organization"]), bun.List(t.ids["personal_token"])).Exec(ctx)
+		return err
+	})
+	if len(t.ids["enrollment"]) == 0 {
 		return
 	}
 	c.tx(func(ctx context.Context, tx *database.Tx) error {

@@ -34,8 +34,15 @@ func (c *chart) draw(t *rapid.T, name string, least, most int) []*tenant {
 					ally(p, r)
 				case invited:
 					r.inviters = append(r.inviters, p)
-				case strangers, same, overseer:
+				case strangers, same, overseer, related, served, parted:
 				}
+			}
+		}
+	}
+	for _, b := range out {
+		for _, s := range out {
+			if b.kind == access.Customer && s.kind != access.Customer && !s.applying && rapid.Bool().Draw(t, s.label+" and "+b.label) {
+				b.sellers = append(b.sellers, s)
 			}
 		}
 	}

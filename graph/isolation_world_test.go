@@ -42,6 +42,9 @@ type tenant struct {
 	users map[access.Role]ident.ID
 	// partners are those it has a partnership with; inviters asked it for one.
 	partners, inviters []*tenant
+	// sellers are the partners that a customer has, former one that it had.
+	sellers []*tenant
+	former  *tenant
 	// said is what its people wrote.
 	said strings.Builder
 }
@@ -74,6 +77,12 @@ func (t *tenant) knows(other *tenant) standing {
 		return overseer
 	case slices.Contains(t.partners, other):
 		return partnered
+	case slices.Contains(other.sellers, t):
+		return related
+	case slices.Contains(t.sellers, other):
+		return served
+	case t.former == other && other != nil:
+		return parted
 	case slices.Contains(t.inviters, other), slices.Contains(other.inviters, t):
 		return invited
 	case other.kind == access.Operator:
@@ -89,7 +98,10 @@ const (
 	overseer  standing = "operator"
 	partnered standing = "partnered"
 	invited   standing = "invited"
-	house     standing = "house" // the operator, as those see it who are signed in
+	related   standing = "related" // a partner to its customer
+	served    standing = "served"  // a customer to its partner
+	parted    standing = "parted"  // a customer to a partner that it had
+	house     standing = "house"   // the operator, as those see it who are signed in
 	strangers standing = "strangers"
 )
 
@@ -102,17 +114,28 @@ var mayRead = map[standing][]string{
 		"partnership", "termination", "invitation", // theirs together
 		"audit_event.id", "audit_event.reason", "audit_event.changed", // what was done to it, not by whom
 		"user_account.email", "a.domain", // as the recipient of the invitation that it sent itself
+		"relationship", "product_subscription", "subscription_event", "customer_order.id", "order_line", // of the customers that they share
 	},
+	related: {
+		"customer", "a.domain", "user_account.email",
+	},
+	served: {
+		"partner.legal_name", "invitation", "relationship", "customer_agreement", "customer_grant", "product_subscription", "subscription_event",
+		"a.domain", // in the address of who agreed
+	},
+	parted: {"partner.legal_name", "relationship"},
 	invited: {
 		"invitation", "user_account.email", "a.domain",
 	},
 	house: {
 		"agreement.id", "agreement.number", "agreement.content_hash", "agreement_text", // what everybody is to sign
-		"holiday", // what everybody's promises are counted on
+		"holiday",                 // what everybody's promises are counted on
+		"offer", "offer_revision", // what is sold
 	},
 	overseer: {
 		"organization", "user_account", "partner", "partnership", "partnership_link", "invitation", "termination", "mail_message", "mail_event", "audit_event", "job",
 		"file", "file_chunk", "membership", "registered_company", "enrollment", "enrollment_check", "enrollment_question", "enrollment_event", "agreement_signature",
+		"customer", "relationship", "customer_agreement", "customer_grant", "product_subscription", "subscription_event", "customer_order", "order_line",
 		"a.domain", "session.id", "personal_token.id", "export_file.id", // as bare ids, in the audit
 	},
 }
@@ -140,6 +163,8 @@ type row struct {
 	// of is the row that this one is a part of, number its place there.
 	of     ident.ID
 	number int
+	// prefix is that of its id where it is another than the table's.
+	prefix string
 	// internal is a part that is the operator's own.
 	internal bool
 	values   map[string]any
@@ -350,6 +375,129 @@ func invitations(c *chart) (out []*row) {
 		if t.kind == access.IndirectProvider {
 			out = append(out, &row{owner: t, user: t.admin(), status: "SENT"})
 		}
+	}
+	for _, r := range sales(c) { // of customers, one answered and one open
+		r.status = "ACCEPTED"
+		out = append(out, r, &row{owner: r.owner, other: r.other, user: r.user, status: "SENT"})
+	}
+	return out
+}
+
+// sales are one row of every partner and customer that belong together.
+func sales(c *chart) (out []*row) {
+	for _, t := range c.fresh {
+		for _, s := range t.sellers {
+			out = append(out, &row{owner: s, other: t, user: s.admin()})
+		}
+	}
+	return out
+}
+
+// sold are the sales of those who sell, not of resellers.
+func sold(c *chart) []*row {
+	return slices.DeleteFunc(sales(c), func(r *row) bool { return r.owner.kind == access.IndirectReseller })
+}
+
+// with is whom a partner has a customer with: a provider's reseller, a
+// reseller's provider.
+func (t *tenant) with(customer *tenant) *tenant {
+	for _, p := range t.partners {
+		if slices.Contains(customer.sellers, p) {
+			return p
+		}
+	}
+	return nil
+}
+
+func sharer(r *row, _ string) any {
+	if w := r.owner.with(r.other); w != nil {
+		return first(w.ids["partner"])
+	}
+	return ""
+}
+
+// relations are the sales, and what customers had before.
+func relations(c *chart) []*row {
+	out := sales(c)
+	for _, r := range out {
+		r.status = "ACTIVE"
+	}
+	for _, t := range c.fresh {
+		if t.former != nil {
+			out = append(out, &row{owner: t.former, other: t, user: t.former.admin(), status: "REMOVED"})
+		}
+	}
+	return out
+}
+
+func kindOfInvitation(r *row, _ string) any {
+	if r.other != nil && r.other.kind == access.Customer {
+		return "CUSTOMER"
+	}
+	return "PARTNERSHIP"
+}
+
+func kindOfRelation(r *row, _ string) any {
+	return map[access.Kind]string{access.IndirectProvider: "PROVIDER", access.IndirectReseller: "RESELLER", access.DirectBill: "DIRECT_BILL"}[r.owner.kind]
+}
+
+// ordered are, of those who sell, a draft and an order that was done.
+func ordered(c *chart) (out []*row) {
+	for _, r := range sold(c) {
+		r.status = "COMPLETED"
+		out = append(out, r, &row{owner: r.owner, user: r.user, status: "DRAFT"})
+	}
+	return out
+}
+
+// newcomer is what a draft holds of the customer to add.
+func newcomer(r *row, c string) any {
+	if r.status != "DRAFT" {
+		return `{"welcome":"PASSWORD_LINK"}`
+	}
+	return `{"details":{"CompanyName":"` + r.canary(c) + `"},"admin":{"email":"` + r.canary(c) + `","firstName":"` + r.canary(c) + `"},"welcome":"PASSWORD_LINK"}`
+}
+
+// ofOperator is the operator's first row of a table.
+func ofOperator(table string) filling {
+	return func(r *row, _ string) any { return first(r.chart.operator().ids[table]) }
+}
+
+// sellerOf and resellerOf are those for whom an invitation of a customer asks.
+func sellerOf(r *row, _ string) any {
+	if r.owner.kind == access.IndirectReseller {
+		if w := r.owner.with(r.other); w != nil {
+			return first(w.ids["partner"])
+		}
+	}
+	return first(r.owner.ids["partner"])
+}
+
+func resellerOf(r *row, _ string) any {
+	if r.owner.kind == access.IndirectReseller {
+		return first(r.owner.ids["partner"])
+	}
+	return ""
+}
+
+// ofCustomers are the invitations of customers.
+func ofCustomers(c *chart) (out []*row) {
+	for _, t := range c.tenants {
+		for _, id := range t.ids["invitation"] {
+			if r := c.rows[id]; r.other != nil && r.other.kind == access.Customer && slices.Contains(c.fresh, r.other) {
+				out = append(out, &row{owner: t, other: r.other, user: t.admin(), of: id})
+			}
+		}
+	}
+	return out
+}
+
+// exports are a file of audit events of two people, and one of customers.
+func exports(c *chart) []*row {
+	out := twice(c)
+	for _, r := range ofKind(partnerKinds...)(c) {
+		r.prefix, r.status = ident.CustomerExport, "CUSTOMERS"
+		out = append(out, r)
 	}
 	return out
 }
@@ -626,7 +774,7 @@ var tables = []table{
 	}},
 	{name: "mail_provider", rows: ofKind(), secret: []string{"name", "reason"}, values: map[string]filling{"name": hidden, "reason": hidden}},
 	{name: "invitation", prefix: ident.Invitation, rows: invitations, values: map[string]filling{
-		"id": theID, "kind": fixed("PARTNERSHIP"), "inviter_id": own("partner"), "locale": fixed("en"), "text": canary, "status": status,
+		"id": theID, "kind": kindOfInvitation, "inviter_id": own("partner"), "locale": fixed("en"), "text": canary, "status": status,
 		"recipient": recipient, "recipient_folded": recipient, "failure_code": empty, "decline_reason": canary, "message_id": own("mail_message"),
 		"created_by_id": whose, "invitee_id": invitee("partner"), "decided_by_id": invitee("user_account"), "expires_at": later, "sent_at": moment,
 	}},
@@ -651,6 +799,75 @@ var tables = []table{
 		"id": theID, "partnership_id": own("partnership"), "requester_id": own("partner"), "requested_by_id": whose, "reason": canary,
 		"status": fixed("REQUESTED"), "decided_by_id": fixed(nil), "decision_note": canary,
 	}},
+	{name: "catalog_import", prefix: ident.CatalogImport, rows: ofKind(access.Operator), values: map[string]filling{
+		"id": theID, "format": fixed("CSV"), "mode": fixed("MERGE"), "file_id": empty, "file_name": canary, "organization_id": own("organization"),
+		"requested_by_id": whose, "outcome": fixed("REFUSED"), "finished_at": moment,
+	}},
+	{name: "catalog_import_problem", rows: partsOf("catalog_import", 2, 2), values: map[string]filling{
+		"import_id": partOf, "number": ranked, "column_name": canary, "code": fixed("TOO_LONG"), "params": func(r *row, c string) any { return `{"max":"` + r.canary(c) + `"}` },
+	}},
+	{name: "offer", prefix: ident.Offer, rows: ofKind(access.Operator), secret: []string{"digest"}, values: map[string]filling{
+		"id": theID, "sku": canary, "name": canary, "name_folded": folded, "publisher_kind": fixed("FIRST_PARTY"), "publisher": canary, "product_line": canary,
+		"category": canary, "countries": fixed("[]"), "prerequisites": fixed("[]"), "digest": hidden, "import_id": own("catalog_import"), "incentive_eligible": fixed(true),
+		"max_quantity": fixed(100),
+	}},
+	{name: "offer_price", rows: partsOf("offer", 1, 1), values: map[string]filling{
+		"offer_id": partOf, "region": fixed("EUROPE"), "currency": fixed("EUR"), "term": fixed("P1Y"), "billing_cycle": fixed("MONTHLY"),
+	}},
+	{name: "offer_revision", rows: partsOf("offer", 1, 1), values: map[string]filling{
+		"offer_id": partOf, "import_id": own("catalog_import"), "change": fixed("ADDED"), "content": canary,
+	}},
+	{name: "customer", prefix: ident.Customer, rows: ofKind(access.Customer), values: map[string]filling{
+		"id": theID, "organization_id": own("organization"), "company_name": canary, "name_folded": folded, "domain": domain, "country": fixed("IT"), "region": fixed("EUROPE"),
+		"registration_id": canary, "registration_id_folded": folded, "address": postal, "billing_email": mailTo, "phone": canary, "locale": fixed("en"),
+		"status": fixed("ACTIVE"), "agreed_at": moment,
+	}},
+	{name: "relationship", prefix: ident.Relationship, rows: relations, values: map[string]filling{
+		"id": theID, "customer_id": theirs("customer"), "partner_id": own("partner"), "kind": kindOfRelation, "counterpart_id": sharer, "status": status,
+		"removed_reason": canary, "removed_by_id": empty, "name_folded": func(r *row, _ string) any { return r.other.mark() + "0customer0name" },
+		"domain": func(r *row, _ string) any { return r.other.mark() + ".example" }, "country": fixed("IT"),
+	}},
+	{name: "customer_agreement", prefix: ident.CustomerAgreement, rows: sold, values: map[string]filling{
+		"id": theID, "customer_id": theirs("customer"), "partner_id": own("partner"), "kind": fixed("ATTESTED"), "first_name": canary, "last_name": canary, "email": mailTo,
+		"phone": canary, "agreed_on": fixed("2026-01-02"), "recorded_by_id": whose,
+	}},
+	{name: "customer_grant", prefix: ident.Grant, rows: sales, values: map[string]filling{
+		"id": theID, "relationship_id": nth("relationship"), "customer_id": theirs("customer"), "partner_id": own("partner"), "roles": fixed(`["ACCOUNT_ADMIN"]`),
+		"ends_at": later, "status": fixed("ACTIVE"), "withdrawn_by_id": empty,
+	}},
+	{name: "customer_invitation", rows: ofCustomers, values: map[string]filling{
+		"invitation_id": partOf, "seller_id": sellerOf, "reseller_id": resellerOf, "roles": fixed(`["SUPPORT"]`),
+		"customer_id": func(r *row, c string) any {
+			if r.chart.rows[r.of].status != "ACCEPTED" {
+				return ""
+			}
+			return theirs("customer")(r, c)
+		},
+	}},
+	{name: "product_subscription", prefix: ident.ProductSubscription, rows: sold, values: map[string]filling{
+		"id": theID, "customer_id": theirs("customer"), "organization_id": theirs("organization"), "seller_id": own("partner"), "reseller_id": sharer,
+		"order_line_id": empty, "offer_id": ofOperator("offer"), "country": fixed("IT"), "offer_name": canary, "friendly_name": canary, "name_folded": folded,
+		"term": fixed("P1Y"), "billing_cycle": fixed("MONTHLY"), "currency": fixed("EUR"), "status": fixed("ACTIVE"), "status_reason": empty, "additions": fixed("[]"),
+		"associated_reseller_id": empty, "support_contact_id": own("partner"), "purchased_at": moment, "term_started_at": moment, "commitment_ends_at": later, "anchor_at": moment,
+	}},
+	{name: "subscription_event", prefix: ident.SubscriptionEvent, rows: partsOf("product_subscription", 1, 1), values: map[string]filling{
+		"id": theID, "subscription_id": partOf, "number": ranked, "kind": fixed("CREATED"), "actor_id": whose, "reason": empty, "status": fixed("ACTIVE"), "currency": fixed("EUR"),
+	}},
+	{name: "customer_order", prefix: ident.Order, rows: ordered, values: map[string]filling{
+		"id": theID, "seller_id": own("partner"), "reseller_id": func(r *row, c string) any {
+			if r.other == nil {
+				return ""
+			}
+			return sharer(r, c)
+		}, "customer_id": theirs("customer"), "adds_customer": func(r *row, _ string) any { return r.other == nil }, "newcomer": newcomer, "admin_user_id": empty,
+		"status": status, "status_reason": empty, "currency": fixed("EUR"), "created_by_id": whose, "submitted_by_id": empty, "expires_at": later,
+	}},
+	{name: "order_line", prefix: ident.OrderLine, rows: partsOf("customer_order", 1, 1), values: map[string]filling{
+		"id": theID, "order_id": partOf, "number": ranked, "offer_id": ofOperator("offer"), "offer_name": canary, "friendly_name": canary, "term": fixed("P1Y"),
+		"billing_cycle": fixed("MONTHLY"), "currency": fixed("EUR"), "status": fixed("COMPLETED"), "subscription_id": empty, "operation_id": empty, "failure_code": empty,
+	}},
+	{name: "rollup", rows: members, values: map[string]filling{"key": own("partner")}},
+	{name: "rollup_delta", rows: members, values: map[string]filling{"key": own("partner")}},
 	{name: "job", prefix: ident.Job, rows: work, secret: []string{"payload", "dedupe_key", "worker", "last_error", "request_id", "trace_parent"}, values: map[string]filling{
 		"id": theID, "kind": func(r *row, _ string) any {
 			return []string{"partnership.send_invitation", "partnership.send_invitation", "enrollment.send_verification"}[r.i]
@@ -682,9 +899,10 @@ var tables = []table{
 	{name: "event", rows: ofKind(), values: map[string]filling{
 		"kind": fixed("OPERATION_CHANGED"), "subject_id": own("job"), "organization_id": own("organization"), "other_organization_id": empty,
 	}},
-	{name: "export_file", prefix: ident.Export, rows: twice, secret: []string{"filter"}, values: map[string]filling{
-		"id": theID, "organization_id": own("organization"), "requested_by_id": whose, "kind": fixed("AUDIT_EVENTS"),
-		"filter": func(r *row, c string) any { return `{"Action":"` + r.canary(c) + `"}` }, "cursor_id": empty, "expires_at": later, "finished_at": moment,
+	{name: "export_file", prefix: ident.Export, rows: exports, secret: []string{"filter"}, values: map[string]filling{
+		"id": theID, "organization_id": own("organization"), "requested_by_id": whose,
+		"kind":   func(r *row, _ string) any { return cmp.Or(r.status, "AUDIT_EVENTS") },
+		"filter": func(r *row, c string) any { return `{"Search":"` + r.canary(c) + `"}` }, "cursor_id": empty, "expires_at": later, "finished_at": moment,
 	}},
 	{name: "export_chunk", rows: func(c *chart) (out []*row) {
 		for _, t := range c.fresh {
@@ -732,7 +950,7 @@ func toldOf(r *row, c string) any {
 }
 
 // unowned are tables of the house itself, without anything of a tenant.
-var unowned = []string{"instance", "job_tick", "event_counter", "calendar", "bun_migrations", "bun_migration_locks"}
+var unowned = []string{"instance", "rollup_check", "job_tick", "event_counter", "calendar", "bun_migrations", "bun_migration_locks"}
 
 // loginName is the user name of a membership, the same in both tables.
 func loginName(r *row, _ string) any { return r.owner.mark() + "0membership0username" }
@@ -911,6 +1129,10 @@ func newChart(t testing.TB) *chart {
 		ally(c.byLabel["provider"+n], c.byLabel["reseller"+n])
 	}
 	c.byLabel["reseller3"].inviters = []*tenant{c.byLabel["provider1"]}
+	for _, n := range []string{"1", "2"} {
+		c.byLabel["customer"+n].sellers = []*tenant{c.byLabel["provider"+n], c.byLabel["reseller"+n], c.byLabel["direct"+n]}
+	}
+	c.byLabel["customer1"].former = c.byLabel["direct2"]
 	c.write()
 	c.tx(func(ctx context.Context, tx *database.Tx) error { // the one calendar there is
 		_, err := tx.NewRaw("UPDATE calendar SET updated_by_id = ?, updated_at = ?", c.operator().admin(), tx.Now).Exec(ctx)
@@ -943,8 +1165,8 @@ func (c *chart) write() {
 				r.chart, r.table = c, s.name
 				r.i = len(r.owner.ids[s.name])
 				r.id = ident.ID(fmt.Sprintf("%s-%d", s.name, r.i))
-				if s.prefix != "" {
-					r.id = ident.New(s.prefix)
+				if prefix := cmp.Or(r.prefix, s.prefix); prefix != "" {
+					r.id = ident.New(prefix)
 					c.rows[r.id] = r
 				}
 				r.owner.ids[s.name] = append(r.owner.ids[s.name], r.id)

@@ -19,18 +19,24 @@ import (
 	"github.com/channelgraph/channelgraph/internal/agreement"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/calendar"
+	"github.com/channelgraph/channelgraph/internal/catalog"
+	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/event"
+	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/file"
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/mail"
+	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/region"
 	"github.com/channelgraph/channelgraph/internal/register"
+	"github.com/channelgraph/channelgraph/internal/subscription"
+	"github.com/channelgraph/channelgraph/internal/tree"
 	"github.com/channelgraph/channelgraph/internal/webhook"
 )
 
@@ -80,17 +86,18 @@ func TestEveryElementIsDescribed(t *testing.T) {
 var (
 	typeName  = regexp.MustCompile(`^[A-Z][a-zA-Z]+$`)
 	fieldName = regexp.MustCompile(`^[a-z][a-zA-Z]+[0-9]*$`)
-	valueName = regexp.MustCompile(`^[A-Z][A-Z_]+$`)
+	valueName = regexp.MustCompile(`^[A-Z][A-Z0-9_]+$`)
 	predicate = regexp.MustCompile(`^(is|has|can|may|needs|requires|lacks)[A-Z]`)
-	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove|import|publish|sign|suspend|reinstate|close|start|begin|save|prove|select|submit|answer|appeal|assign|ask|decide|approve|reject|unfreeze|promote|delete|pause|resume|send|replay)[A-Z][a-zA-Z]+$`)
+	verbNoun  = regexp.MustCompile(`^(request|resend|revoke|rotate|set|authorize|decline|keep|withdraw|complete|refuse|register|declare|invite|disable|enable|update|end|cancel|retry|create|export|lift|add|remove|import|publish|sign|suspend|reinstate|close|start|begin|save|prove|select|submit|answer|appeal|assign|ask|decide|approve|reject|unfreeze|promote|delete|pause|resume|send|replay|accept|attest|renew|review|abandon|reduce|reactivate|rename|associate|designate)[A-Z][a-zA-Z]+$`)
 )
 
 // Booleans of inputs that are orders, not states.
-var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all", "ImportMembershipRegisterInput.dryRun", "ImportBusinessRegisterInput.dryRun"}
+var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all", "ImportMembershipRegisterInput.dryRun", "ImportBusinessRegisterInput.dryRun", "ImportCatalogInput.dryRun",
+	"AcceptCustomerInvitationInput.confirmed", "AcceptCustomerInvitationInput.acceptsAgreement", "AcceptCustomerInvitationInput.delegatesAdministration"}
 
 // Inputs whose moments are bounds, not events.
 var bounds = []string{"AuditEventFilter.since", "AuditEventFilter.until", "MailMessageFilter.since", "MailMessageFilter.until",
-	"WebhookDeliveryFilter.since", "WebhookDeliveryFilter.until", "ReplayFailedWebhookDeliveriesInput.since"}
+	"WebhookDeliveryFilter.since", "WebhookDeliveryFilter.until", "ReplayFailedWebhookDeliveriesInput.since", "GrantFilter.endsBefore"}
 
 func TestNames(t *testing.T) {
 	t.Parallel()
@@ -289,6 +296,14 @@ func TestEnumsSayWhatTheConceptsSay(t *testing.T) {
 	same("EnrollmentEntryKind", plain(enrollment.EntryKinds)...)
 	same("EnrollmentRequirement", plain(enrollment.RequirementList)...)
 	same("EventKind", plain(event.Kinds)...)
+	same("CatalogImportProblemCode", slices.Clone(catalog.ProblemCodes)...)
+	same("OfferTerm", plain(catalog.Terms)...)
+	same("BillingCycle", plain(catalog.Cycles)...)
+	same("DelegatedRole", plain(customer.Roles)...)
+	same("ProductSubscriptionStatus", plain(subscription.Statuses)...)
+	same("CustomerExportState", plain(export.States)...)
+	same("AuditExportState", plain(export.States)...)
+	same("ChannelBranchKind", plain(tree.Kinds)...)
 	same("RegisterImportProblemCode", slices.Clone(register.ProblemCodes)...)
 	same("PartyKind", kinds...)
 	same("Role", roles...)
@@ -480,6 +495,72 @@ var bound = []struct {
 	{agreement.SignatureFilter{}, []string{"AgreementSignatureFilter"}},
 	{agreement.PublishInput{}, []string{"PublishAgreementInput"}},
 	{agreement.SignInput{}, []string{"SignAgreementInput"}},
+	{customer.Customer{}, []string{"Customer"}},
+	{customer.Relationship{}, []string{"CustomerRelationship"}},
+	{customer.Agreement{}, []string{"CustomerAgreement"}},
+	{customer.Grant{}, []string{"Grant"}},
+	{customer.Invitation{}, []string{"CustomerInvitationOffer"}},
+	{customer.Preview{}, []string{"CustomerInvitationProposal"}},
+	{customer.Answer{}, []string{"ScenarioAnswer"}},
+	{customer.RenewLine{}, []string{"GrantRenewalLine"}},
+	{customer.Details{}, []string{"OrderCustomerDetails", "OrderCustomerDetailsInput"}},
+	{customer.Attestation{}, []string{"OrderAgreement", "CustomerAgreementInput"}},
+	{customer.Delegation{}, []string{"CustomerDelegationInput"}},
+	{customer.Filter{}, []string{"CustomerFilter"}},
+	{customer.GrantFilter{}, []string{"GrantFilter"}},
+	{customer.Order{}, []string{"CustomerOrder"}},
+	{customer.ScenarioInput{}, []string{"ScenarioInput"}},
+	{customer.BuyerInput{}, []string{"ScenarioBuyerInput"}},
+	{customer.InviteInput{}, []string{"InviteCustomerInput"}},
+	{customer.AcceptInput{}, []string{"AcceptCustomerInvitationInput"}},
+	{customer.DeclineInput{}, []string{"DeclineCustomerInvitationInput"}},
+	{customer.EditInput{}, []string{"UpdateCustomerInput"}},
+	{customer.AttestInput{}, []string{"AttestCustomerAgreementInput"}},
+	{customer.RemoveInput{}, []string{"RemoveCustomerInput"}},
+	{customer.StatusInput{}, []string{"SuspendCustomerInput", "ReinstateCustomerInput"}},
+	{customer.WithdrawInput{}, []string{"WithdrawGrantInput"}},
+	{customer.RenewInput{}, []string{"RenewGrantsInput"}},
+	{customer.ExportInput{}, []string{"ExportCustomersInput"}},
+	{catalog.Offer{}, []string{"Offer"}},
+	{catalog.Price{}, []string{"OfferPrice"}},
+	{catalog.Revision{}, []string{"OfferRevision"}},
+	{catalog.Import{}, []string{"CatalogImport"}},
+	{catalog.Problem{}, []string{"CatalogImportProblem"}},
+	{catalog.ImportInput{}, []string{"ImportCatalogInput"}},
+	{catalog.Filter{}, []string{"OfferFilter"}},
+	{catalog.RevisionFilter{}, []string{"OfferRevisionFilter"}},
+	{catalog.ImportFilter{}, []string{"CatalogImportFilter"}},
+	{catalog.ProblemFilter{}, []string{"CatalogImportProblemFilter"}},
+	{catalog.Order{}, []string{"OfferOrder"}},
+	{subscription.Subscription{}, []string{"ProductSubscription"}},
+	{subscription.Event{}, []string{"ProductSubscriptionEvent"}},
+	{subscription.Filter{}, []string{"ProductSubscriptionFilter"}},
+	{subscription.EventFilter{}, []string{"ProductSubscriptionEventFilter"}},
+	{subscription.Order{}, []string{"ProductSubscriptionOrder"}},
+	{subscription.QuantityInput{}, []string{"AddLicencesInput", "ReduceLicencesInput"}},
+	{subscription.TargetInput{}, []string{"CancelProductSubscriptionInput", "SuspendProductSubscriptionInput", "ReactivateProductSubscriptionInput"}},
+	{subscription.AutoRenewInput{}, []string{"SetProductSubscriptionRenewalInput"}},
+	{subscription.RenameInput{}, []string{"RenameProductSubscriptionInput"}},
+	{subscription.AssociateInput{}, []string{"AssociateResellerInput"}},
+	{subscription.DesignateInput{}, []string{"DesignateSupportContactInput"}},
+	{order.Order{}, []string{"Order"}},
+	{order.Line{}, []string{"OrderLine"}},
+	{order.Newcomer{}, []string{"OrderNewcomer"}},
+	{order.Admin{}, []string{"OrderAdmin", "OrderAdminInput"}},
+	{order.Total{}, []string{"OrderTotal"}},
+	{order.Filter{}, []string{"OrderFilter"}},
+	{order.LineInput{}, []string{"OrderLineInput"}},
+	{order.NewcomerInput{}, []string{"OrderNewcomerInput"}},
+	{order.StartInput{}, []string{"StartOrderInput"}},
+	{order.SaveInput{}, []string{"SaveOrderInput"}},
+	{order.ReviewInput{}, []string{"ReviewOrderInput"}},
+	{order.SubmitInput{}, []string{"SubmitOrderInput"}},
+	{order.CancelInput{}, []string{"CancelOrderInput"}},
+	{order.RetryLineInput{}, []string{"RetryOrderLineInput"}},
+	{order.AbandonLineInput{}, []string{"AbandonOrderLineInput"}},
+	{tree.Branch{}, []string{"ChannelBranch"}},
+	{tree.Filter{}, []string{"ChannelCustomerFilter"}},
+	{model.ChannelCounts{}, []string{"ChannelCounts"}},
 	{page.Info{}, []string{"PageInfo"}},
 	{page.Count{}, []string{"Count"}},
 	{region.Region{}, []string{"Region"}},

@@ -38,12 +38,12 @@ const module = "github.com/channelgraph/channelgraph/"
 var floors = [][]string{
 	{"internal/fault", "internal/ident", "internal/page", "internal/sla", "internal/taxid", "internal/region", "internal/secret", "internal/address", "internal/config", "internal/sheet"},
 	{"internal/database", "internal/database/dbtest", "internal/access", "internal/mail", "migrations"},
-	{"internal/outbox", "internal/audit", "internal/event", "internal/rollup"},
+	{"internal/outbox", "internal/audit", "internal/event", "internal/rollup", "internal/export"},
 	{
 		"internal/account", "internal/calendar", "internal/file", "internal/partner",
 		"internal/register", "internal/enrollment", "internal/agreement",
 		"internal/invitation", "internal/partnership", "internal/customer", "internal/catalog",
-		"internal/subscription", "internal/order", "internal/directory", "internal/support",
+		"internal/subscription", "internal/order", "internal/tree", "internal/directory", "internal/support",
 		"internal/webhook", "internal/report",
 	},
 	{"graph", "workers", "internal/web", "internal/console", "internal/mailbox"},
@@ -138,7 +138,7 @@ func mayImport(f file, target string) bool {
 		return to == ground
 	case from == engine:
 		return to == ground || target == "internal/database"
-	case f.pkg == "internal/audit" && target == "internal/outbox":
+	case f.pkg == "internal/export" && target == "internal/outbox", f.pkg == "internal/audit" && (target == "internal/outbox" || target == "internal/export"):
 		return true
 	case from == concepts && to == concepts:
 		return slices.Index(floors[concepts], target) < slices.Index(floors[concepts], f.pkg)
@@ -171,7 +171,7 @@ func knowsHTTP(f file) bool { return f.test() || httpPackages(f) }
 func mailbox(f file) bool   { return f.test() || root(f.pkg) == "internal/mailbox" }
 
 var (
-	sqlPackages  = in("migrations", "internal/database", "internal/database/dbtest", "internal/outbox", "internal/audit", "internal/event", "internal/rollup")
+	sqlPackages  = in("migrations", "internal/database", "internal/database/dbtest", "internal/outbox", "internal/audit", "internal/event", "internal/rollup", "internal/export")
 	httpPackages = in("graph", "internal/web", "internal/console", "internal/mailbox", "internal/webhook", "internal/app", "cmd/channelgraph")
 )
 

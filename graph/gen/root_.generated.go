@@ -11012,6 +11012,16 @@ enum WebhookEventType {
   PARTNER_STATUS_CHANGED
   "An enrollment came into its next state, or was appealed."
   ENROLLMENT_STATUS_CHANGED
+  "A customer was added."
+  CUSTOMER_ADDED
+  "A customer's record, standing, agreement or relationships changed."
+  CUSTOMER_CHANGED
+  "A grant was renewed, extended or withdrawn, or is over."
+  GRANT_CHANGED
+  "An order was submitted, or one of its lines went on."
+  ORDER_STATUS_CHANGED
+  "A subscription was bought or changed."
+  SUBSCRIPTION_CHANGED
   "A test that a person sent; no endpoint asks for it."
   WEBHOOK_TEST
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/uptrace/bun"
-
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/export"
@@ -24,15 +22,15 @@ type Export = export.File
 // exported says how events are written into files.
 func (s *Service) exported() export.Source {
 	return export.Source{Kind: ExportAuditEvents, Prefix: ident.Export, Permission: access.PermAuditRead, Verb: "exportAuditEvents", Name: "audit", Header: header,
-		Count: func(ctx context.Context, idb bun.IDB, actor access.Actor, f *Export, limit int) (n int, err error) {
+		Count: func(ctx context.Context, actor access.Actor, f *Export, limit int) (n int, err error) {
 			var narrowed Filter
 			if err := json.Unmarshal(f.Filter, &narrowed); err != nil {
 				return 0, fmt.Errorf("reading the filter of export %s: %w", f.ID, err)
 			}
-			some := narrowed.events(idb, actor.Scope(), (*Event)(nil)).Where("audit_event.at <= ?", f.CreatedAt).ColumnExpr("1").Limit(int64(limit))
-			return n, idb.NewSelect().TableExpr("(?) AS counted", some).ColumnExpr("count(*)").Scan(ctx, &n)
+			some := narrowed.events(s.db.Read(), actor.Scope(), (*Event)(nil)).Where("audit_event.at <= ?", f.CreatedAt).ColumnExpr("1").Limit(int64(limit))
+			return n, s.db.Read().NewSelect().TableExpr("(?) AS counted", some).ColumnExpr("count(*)").Scan(ctx, &n)
 		},
-		Rows: rowsOf,
+		Rows: s.rowsOf,
 		Job:  func(id ident.ID) outbox.Args { return ExportEvents{ExportID: id} },
 		Record: func(ctx context.Context, tx *database.Tx, actor access.Actor, what export.Step, id ident.ID) error {
 			action := map[export.Step]string{export.Requested: "audit.export_requested", export.Exported: "audit.exported", export.Downloaded: "audit.export_downloaded"}[what]
@@ -41,13 +39,13 @@ func (s *Service) exported() export.Source {
 }
 
 // rowsOf reads the next events of a file as lines.
-func rowsOf(ctx context.Context, idb bun.IDB, actor access.Actor, f *Export, limit int) ([][]string, *export.Place, error) {
+func (s *Service) rowsOf(ctx context.Context, actor access.Actor, f *Export, limit int) ([][]string, *export.Place, error) {
 	var narrowed Filter
 	if err := json.Unmarshal(f.Filter, &narrowed); err != nil {
 		return nil, nil, fmt.Errorf("reading the filter of export %s: %w", f.ID, err)
 	}
 	var events []*Event
-	if err := f.Beyond(narrowed.events(idb, actor.Scope(), &events), "audit_event.at", "audit_event.id").Limit(int64(limit)).Scan(ctx); err != nil {
+	if err := f.Beyond(narrowed.events(s.db.Read(), actor.Scope(), &events), "audit_event.at", "audit_event.id").Limit(int64(limit)).Scan(ctx); err != nil {
 		return nil, nil, err
 	}
 	lines := make([][]string, len(events))

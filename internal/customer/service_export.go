@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/audit"
 	"github.com/channelgraph/channelgraph/internal/database"
@@ -25,12 +23,12 @@ type Export struct{ *export.File }
 // exported says how customers are written into files.
 func (s *Service) exported() export.Source {
 	return export.Source{Kind: exportKind, Prefix: ident.CustomerExport, Permission: access.PermCustomerRead, Verb: "exportCustomers", Name: "customers", Header: header,
-		Count: func(ctx context.Context, idb bun.IDB, actor access.Actor, f *export.File, limit int) (int, error) {
+		Count: func(ctx context.Context, actor access.Actor, f *export.File, limit int) (int, error) {
 			narrowed, err := filterOf(f)
 			if err != nil {
 				return 0, err
 			}
-			return countExported(ctx, idb, actor.Scope(), narrowed, f, limit)
+			return countExported(ctx, s.db.Read(), actor.Scope(), narrowed, f, limit)
 		},
 		Rows: s.exportedRows,
 		Job:  func(id ident.ID) outbox.Args { return ExportCustomers{ExportID: id} },
@@ -54,12 +52,12 @@ var header = []string{"id", "company_name", "domain", "country", "registration_i
 
 // exportedRows reads the next customers of a file as lines. Partners that the
 // actor does not see are left out.
-func (s *Service) exportedRows(ctx context.Context, idb bun.IDB, actor access.Actor, f *export.File, limit int) ([][]string, *export.Place, error) {
+func (s *Service) exportedRows(ctx context.Context, actor access.Actor, f *export.File, limit int) ([][]string, *export.Place, error) {
 	narrowed, err := filterOf(f)
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := exportedCustomers(ctx, idb, actor.Scope(), narrowed, f, limit)
+	rows, err := exportedCustomers(ctx, s.db.Read(), actor.Scope(), narrowed, f, limit)
 	if err != nil || len(rows) == 0 {
 		return nil, nil, err
 	}

@@ -28,7 +28,11 @@ func (s *Service) Invite(ctx context.Context, actor access.Actor, in InviteInput
 		return nil, err
 	}
 	if actor.PartnerID == "" { // a company on its way in
-		return nil, fault.Forbidden(fault.CodeRoleRequired, "permission", string(access.PermCustomerInvite))
+		code := CodeSellerNotActive
+		if actor.Kind == access.IndirectReseller {
+			code = CodeResellerNotActive
+		}
+		return nil, fault.Conflict("", code)
 	}
 	raw := in
 	problems := in.Validate()

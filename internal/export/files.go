@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -32,10 +30,10 @@ type Source struct {
 	// Header names the columns.
 	Header []string
 	// Count counts the rows that the actor sees, stopping at a limit.
-	Count func(ctx context.Context, idb bun.IDB, actor access.Actor, f *File, limit int) (int, error)
+	Count func(ctx context.Context, actor access.Actor, f *File, limit int) (int, error)
 	// Rows are the next rows that the actor sees, at most so many, and the
 	// place of the last one.
-	Rows func(ctx context.Context, idb bun.IDB, actor access.Actor, f *File, limit int) ([][]string, *Place, error)
+	Rows func(ctx context.Context, actor access.Actor, f *File, limit int) ([][]string, *Place, error)
 	// Job is the work of writing a file.
 	Job func(id ident.ID) outbox.Args
 	// Record notes in the audit that a file was asked for, is there, or was
@@ -222,7 +220,7 @@ func (s *Files) Write(ctx context.Context, run *outbox.Run, id ident.ID) error {
 
 // count counts the rows of a file before the first is written.
 func (s *Files) count(ctx context.Context, f *File, actor access.Actor) error {
-	n, err := s.src.Count(ctx, s.db.Read(), actor, f, s.Most+1)
+	n, err := s.src.Count(ctx, actor, f, s.Most+1)
 	if err != nil {
 		return fmt.Errorf("counting the rows of export %s: %w", f.ID, err)
 	}
@@ -239,7 +237,7 @@ func (s *Files) count(ctx context.Context, f *File, actor access.Actor) error {
 // CarryOn writes the next rows; the last ones make the file ready and end the
 // job. Error: ErrMoved where another process does.
 func (s *Files) CarryOn(ctx context.Context, run *outbox.Run, f *File, actor access.Actor) error {
-	rows, last, err := s.src.Rows(ctx, s.db.Read(), actor, f, s.AtOnce)
+	rows, last, err := s.src.Rows(ctx, actor, f, s.AtOnce)
 	if err != nil {
 		return err
 	}

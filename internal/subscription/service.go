@@ -104,6 +104,7 @@ func (s *Service) write(ctx context.Context, l *ledger) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.touched)) {
 		x := l.touched[id]
+		l.tx.Tell("subscription.changed", x.ID)
 		watchers := []ident.ID{x.OrganizationID}
 		for _, p := range []ident.ID{x.SellerID, x.ResellerID, x.SupportContactID} {
 			if p := ps[p]; p != nil && !slices.Contains(watchers, p.OrganizationID) {

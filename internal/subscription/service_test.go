@@ -698,6 +698,14 @@ func TestOpenOfPairs(t *testing.T) {
 			t.Errorf("%s: %v, %v", who, found, err)
 		}
 	}
+	w.tx(func(ctx context.Context, tx *database.Tx) error {
+		for reseller, want := range map[ident.ID]int{w.reseller.ID: 1, w.sibling.ID: 0, "": 0} {
+			if n, err := w.CountTx(ctx, tx, w.provider.ID, reseller); err != nil || n != want {
+				t.Errorf("%s: %d, %v", reseller, n, err)
+			}
+		}
+		return nil
+	})
 }
 
 func TestBadInput(t *testing.T) {

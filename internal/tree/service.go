@@ -88,6 +88,20 @@ func otherSide(actor access.Actor, p *partnership.Partnership) Kind {
 	return Reseller
 }
 
+// Key is where the branch's counts are kept, or of a customer, whose are
+// counted, its id.
+func (b *Branch) Key() rollup.Key {
+	switch {
+	case b.Kind == Programme:
+		return rollup.Operator
+	case b.Partnership != nil:
+		return rollup.Pair(b.Partnership.ProviderID, b.Partnership.ResellerID)
+	case b.Customer != nil:
+		return rollup.Key(b.Customer.ID)
+	}
+	return rollup.Of(b.PartnerID)
+}
+
 // Counts are those of branches that the actor has found, by their keys, in two
 // statements at most. What comes to nothing may be missing.
 func (s *Service) Counts(ctx context.Context, actor access.Actor, keys []rollup.Key) (map[rollup.Key]rollup.Delta, error) {

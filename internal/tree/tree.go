@@ -12,7 +12,6 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
-	"github.com/channelgraph/channelgraph/internal/rollup"
 )
 
 // Kind says what a branch is of.
@@ -55,20 +54,6 @@ func (b *Branch) ID() ident.ID {
 		return b.Customer.ID
 	}
 	return b.PartnerID
-}
-
-// Key is where the branch's counts are kept, or of a customer, whose are
-// counted, its id.
-func (b *Branch) Key() rollup.Key {
-	switch {
-	case b.Kind == Programme:
-		return rollup.Operator
-	case b.Partnership != nil:
-		return rollup.Pair(b.Partnership.ProviderID, b.Partnership.ResellerID)
-	case b.Customer != nil:
-		return rollup.Key(b.Customer.ID)
-	}
-	return rollup.Of(b.PartnerID)
 }
 
 // ofPartner is the branch of a partner by itself.

@@ -190,10 +190,19 @@ func TestEveryActIsJudged(t *testing.T) {
 		"enrollment.answer_start", "enrollment.saved", "enrollment.programme_id_selected", "enrollment.verification_resent", "enrollment.evidence_discarded",
 		"enrollment.assigned", "enrollment.unassigned", "enrollment.note_added", "enrollment.promoted", // the operator's own business
 		"enrollment.check_left", "enrollment.check_passed", "enrollment.check_failed",
+		"customer.look_at_grant", "customer.scan_grants", "customer.send_invitation", "customer.export", "order.provision", "order.expire", "order.scan",
+		"subscription.move_on", "subscription.scan", // kinds of jobs
+		"customer.id", "customer.organization_id", // columns
+		"customer.invited", "customer.invitation_declined", // told as the invitation's
+		"customer.set_up",                                                              // nobody has the customer yet
+		"customer.export_requested", "customer.exported", "customer.export_downloaded", // one person's business
+		"order.started", "order.saved", "order.reviewed", "order.cancelled", "order.expired", // a draft is nobody else's business
+		"subscription.licences_added", "subscription.licences_reduced", "subscription.cancelled", "subscription.suspended", "subscription.reactivated",
+		"subscription.auto_renew_set", "subscription.renamed", "subscription.reseller_associated", "subscription.support_contact_designated", // told as changes
 	}
-	literal := regexp.MustCompile(`"((?:invitation|partnership|partnership_link|partner|enrollment)\.[a-z_]+)"`)
+	literal := regexp.MustCompile(`"((?:invitation|partnership|partnership_link|partner|enrollment|customer|grant|order|subscription)\.[a-z_]+)"`)
 	found := map[string]bool{}
-	for _, concept := range []string{"invitation", "partnership", "partner", "enrollment"} {
+	for _, concept := range []string{"invitation", "partnership", "partner", "enrollment", "customer", "order", "subscription"} {
 		for _, floor := range []string{"service*.go", "jobs*.go"} {
 			names, err := filepath.Glob(filepath.Join("..", concept, floor))
 			if err != nil {

@@ -30,10 +30,29 @@ func audience(idb bun.IDB, subject ident.ID) *bun.SelectQuery {
 				"OR side.id IN (SELECT provider_id FROM partnership WHERE reseller_id = ?0)", subject)
 	case ident.Enrollment: // who enrolls
 		return idb.NewSelect().TableExpr("enrollment AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject)
+	case ident.Customer: // itself, and the partners that it has
+		return idb.NewSelect().TableExpr("customer AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject).
+			UnionAll(idb.NewSelect().TableExpr("relationship AS r").Join("JOIN partner AS side ON side.id = r.partner_id").
+				ColumnExpr("side.organization_id").Where("r.customer_id = ? AND r.status = 'ACTIVE'", subject))
+	case ident.Grant: // who gave it, and who has it while the relationship lasts
+		return idb.NewSelect().TableExpr("customer_grant AS x").Join("JOIN customer AS own ON own.id = x.customer_id").
+			ColumnExpr("own.organization_id").Where("x.id = ?", subject).
+			UnionAll(idb.NewSelect().TableExpr("customer_grant AS x").Join("JOIN relationship AS r ON r.id = x.relationship_id AND r.status = 'ACTIVE'").
+				Join("JOIN partner AS side ON side.id = x.partner_id").ColumnExpr("side.organization_id").Where("x.id = ?", subject))
+	case ident.Order: // who sells, and through whom while that one has the customer
+		return of("customer_order", "side.id = x.seller_id OR side.id = x.reseller_id AND x.status NOT IN ('DRAFT', 'CANCELLED') AND "+has("x.reseller_id"))
+	case ident.ProductSubscription: // whose it is, who sells and supports it, and through whom while that one has the customer
+		return idb.NewSelect().TableExpr("product_subscription AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject).
+			UnionAll(of("product_subscription", "side.id IN (x.seller_id, x.support_contact_id) OR side.id = x.reseller_id AND "+has("x.reseller_id")))
 	case ident.Webhook:
 		return idb.NewSelect().TableExpr("webhook_endpoint AS own").ColumnExpr("own.organization_id").Where("own.id = ?", subject)
 	}
 	return idb.NewSelect().TableExpr("partner AS side").ColumnExpr("side.organization_id").Where("1 = 0")
+}
+
+// has is the condition that a partner has the customer of x now.
+func has(partner string) string {
+	return "EXISTS (SELECT 1 FROM relationship AS r WHERE r.customer_id = x.customer_id AND r.partner_id = " + partner + " AND r.status = 'ACTIVE')"
 }
 
 // describe reads what messages say of a subject: ids and states. It is nil
@@ -42,6 +61,7 @@ func describe(ctx context.Context, tx *database.Tx, subject ident.ID) (map[strin
 	q := tx.NewSelect().Where("x.id = ?", subject)
 	var row struct {
 		Status, ProviderID, ResellerID, InviterID, InviteeID, PartnershipID, RequesterID string
+		CustomerID, PartnerID, SellerID, OrderID                                         string
 		HasAdminAccess                                                                   bool
 	}
 	var kind string
@@ -63,6 +83,25 @@ func describe(ctx context.Context, tx *database.Tx, subject ident.ID) (map[strin
 	case ident.Enrollment:
 		kind = "Enrollment"
 		q = q.TableExpr("enrollment AS x").ColumnExpr("x.status")
+	case ident.Customer:
+		kind = "Customer"
+		q = q.TableExpr("customer AS x").ColumnExpr("x.status")
+	case ident.Relationship:
+		kind = "CustomerRelationship"
+		q = q.TableExpr("relationship AS x").ColumnExpr("x.status, x.customer_id")
+	case ident.Grant:
+		kind = "Grant"
+		q = q.TableExpr("customer_grant AS x").ColumnExpr("x.status, x.customer_id, x.partner_id")
+	case ident.Order:
+		kind = "Order"
+		q = q.TableExpr("customer_order AS x").ColumnExpr("x.status, x.seller_id, x.reseller_id, x.customer_id")
+	case ident.OrderLine:
+		kind = "OrderLine"
+		q = q.TableExpr("order_line AS x").ColumnExpr("x.status, x.order_id")
+	case ident.ProductSubscription:
+		kind = "ProductSubscription"
+		// through whom it was sold is not told: who supports it may be another reseller
+		q = q.TableExpr("product_subscription AS x").ColumnExpr("x.status, x.seller_id")
 	default:
 		return nil, nil
 	}
@@ -75,7 +114,8 @@ func describe(ctx context.Context, tx *database.Tx, subject ident.ID) (map[strin
 	}
 	out := map[string]any{"id": string(subject), "kind": kind, "status": row.Status}
 	for name, id := range map[string]string{"providerId": row.ProviderID, "resellerId": row.ResellerID, "inviterId": row.InviterID,
-		"inviteeId": row.InviteeID, "partnershipId": row.PartnershipID, "requesterId": row.RequesterID} {
+		"inviteeId": row.InviteeID, "partnershipId": row.PartnershipID, "requesterId": row.RequesterID,
+		"customerId": row.CustomerID, "partnerId": row.PartnerID, "sellerId": row.SellerID, "orderId": row.OrderID} {
 		if id != "" {
 			out[name] = id
 		}

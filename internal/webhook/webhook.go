@@ -49,6 +49,18 @@ const (
 	PartnerStatusChanged Type = "partner.status_changed"
 	// EnrollmentStatusChanged is an enrollment in its next state.
 	EnrollmentStatusChanged Type = "enrollment.status_changed"
+	// CustomerAdded is a customer that a seller added.
+	CustomerAdded Type = "customer.added"
+	// CustomerChanged is a customer whose record, standing, agreement or
+	// relationships changed.
+	CustomerChanged Type = "customer.changed"
+	// GrantChanged is a grant that was renewed, extended, withdrawn or is over.
+	GrantChanged Type = "grant.changed"
+	// OrderStatusChanged is an order that was submitted, or one of whose lines
+	// went on.
+	OrderStatusChanged Type = "order.status_changed"
+	// SubscriptionChanged is a subscription that was bought or changed.
+	SubscriptionChanged Type = "subscription.changed"
 	// Test is what a person sends to try an endpoint; nobody subscribes to it.
 	Test Type = "webhook.test"
 )
@@ -59,6 +71,7 @@ var Types = []Type{
 	InvitationBounced, InvitationFailed, PartnershipAuthorized, PartnershipAccessWithdrawn, PartnershipTerminated, TerminationRequested,
 	TerminationWithdrawn, TerminationRefused, TerminationCompleted, PartnerRegistered, PartnerStatusChanged,
 	EnrollmentStatusChanged,
+	CustomerAdded, CustomerChanged, GrantChanged, OrderStatusChanged, SubscriptionChanged,
 }
 
 // source is an event that follows from what a verb did: of its own subject, or
@@ -107,6 +120,23 @@ var catalogue = map[string][]source{
 	"enrollment.expired":                 {{typ: EnrollmentStatusChanged}},
 	"enrollment.withdrawn":               {{typ: EnrollmentStatusChanged}},
 	"enrollment.change_requested":        {{typ: EnrollmentStatusChanged}},
+	"customer.added":                     {{typ: CustomerAdded}},
+	"customer.invitation_accepted":       {{typ: CustomerChanged}},
+	"customer.edited":                    {{typ: CustomerChanged}},
+	"customer.agreement_attested":        {{typ: CustomerChanged}},
+	"customer.suspended":                 {{typ: CustomerChanged}},
+	"customer.reinstated":                {{typ: CustomerChanged}},
+	"customer.relationship_removed":      {{typ: CustomerChanged, of: "customerId"}},
+	"grant.renewed":                      {{typ: GrantChanged}},
+	"grant.extended":                     {{typ: GrantChanged}},
+	"grant.withdrawn":                    {{typ: GrantChanged}},
+	"grant.expired":                      {{typ: GrantChanged}},
+	"order.submitted":                    {{typ: OrderStatusChanged}},
+	"order.line_provisioned":             {{typ: OrderStatusChanged, of: "orderId"}},
+	"order.line_failed":                  {{typ: OrderStatusChanged, of: "orderId"}},
+	"order.line_retried":                 {{typ: OrderStatusChanged, of: "orderId"}},
+	"order.line_abandoned":               {{typ: OrderStatusChanged, of: "orderId"}},
+	"subscription.changed":               {{typ: SubscriptionChanged}},
 }
 
 // Status is whether an endpoint is served.

@@ -89,6 +89,8 @@ const (
 	CapabilityCustomerEdit Capability = "CUSTOMER_EDIT"
 	// Remove the relationship with a customer.
 	CapabilityCustomerRemove Capability = "CUSTOMER_REMOVE"
+	// Suspend and reinstate customers.
+	CapabilityCustomerSuspend Capability = "CUSTOMER_SUSPEND"
 	// Answer the invitations of partners for the own organization, and accept the customer agreement.
 	CapabilityCustomerAccept Capability = "CUSTOMER_ACCEPT"
 	// Attest that a customer accepted the customer agreement.
@@ -158,6 +160,7 @@ var AllCapability = []Capability{
 	CapabilityCustomerInvite,
 	CapabilityCustomerEdit,
 	CapabilityCustomerRemove,
+	CapabilityCustomerSuspend,
 	CapabilityCustomerAccept,
 	CapabilityCustomerAgreementAttest,
 	CapabilityGrantRead,
