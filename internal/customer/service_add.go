@@ -51,15 +51,19 @@ func (s *Service) fresh(tx *database.Tx, d Details) *Customer {
 // CheckAddTx is AddTx without adding: everything that is wrong with a customer
 // to add, and why it may not be sold to, with n in its stored form afterwards.
 func (s *Service) CheckAddTx(ctx context.Context, tx *database.Tx, actor access.Actor, n *NewCustomer) error {
-	_, c, err := s.prepare(ctx, tx, actor, n)
+	var p fault.Problems
+	_, _, err := s.prepare(ctx, tx, actor, n)
+	if err := p.Merge("", err); err != nil {
+		return err
+	}
+	taken, err := domainTaken(ctx, tx, n.Details.DomainPrefix+"."+s.suffix)
 	if err != nil {
 		return err
 	}
-	taken, err := domainTaken(ctx, tx, c.Domain)
-	if err == nil && taken {
-		err = fault.Conflict("details.domainPrefix", CodeDomainTaken)
+	if taken {
+		p.Add("details.domainPrefix", CodeDomainTaken)
 	}
-	return err
+	return p.Err()
 }
 
 func (s *Service) prepare(ctx context.Context, tx *database.Tx, actor access.Actor, n *NewCustomer) (Scenario, *Customer, error) {

@@ -72,6 +72,9 @@ func TestReviewSaysAllThatIsWrong(t *testing.T) {
 	taken.Admin.Email = "ada@taken.example"
 	want(t, "what others have", review(StartInput{Newcomer: taken, Lines: []LineInput{w.line("BASIC", 1)}}),
 		"newcomer.admin.email EMAIL_NOT_AVAILABLE; newcomer.details.domainPrefix DOMAIN_NOT_AVAILABLE")
+	taken.Details.RegistrationID = "123"
+	want(t, "that and more", review(StartInput{Newcomer: taken, Lines: []LineInput{w.line("BASIC", 1)}}),
+		"newcomer.admin.email EMAIL_NOT_AVAILABLE; newcomer.details.domainPrefix DOMAIN_NOT_AVAILABLE; newcomer.details.registrationId REGISTRATION_ID_INVALID")
 	own := newcomer("contoso")
 	own.Admin.Email = "ada@it.bianchi.example"
 	want(t, "an address of the reseller", review(StartInput{ResellerID: &w.reseller.ID, Newcomer: own, Lines: []LineInput{w.line("BASIC", 1)}}), "newcomer.admin.email EMAIL_OF_SELLER")
