@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/uptrace/bun"
-
 	"github.com/channelgraph/channelgraph/internal/access"
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/audit"
@@ -19,7 +17,6 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
-	"github.com/channelgraph/channelgraph/internal/partnership"
 	"github.com/channelgraph/channelgraph/internal/rollup"
 )
 
@@ -478,26 +475,6 @@ func (s *Service) OpenOfPairs(ctx context.Context, actor access.Actor, partnersh
 		return map[ident.ID]int{}, nil
 	}
 	return openOfPairs(ctx, s.db.Read(), actor.Scope(), partnerships)
-}
-
-// Blocking names what providers sold through resellers and is not over: what
-// stands in the way of ending their partnerships, whoever asks. At most 100 of
-// each pair are named.
-func (s *Service) Blocking(ctx context.Context, idb bun.IDB, pairs []partnership.Couple) (map[partnership.Couple][]*partnership.Blocker, error) {
-	out := map[partnership.Couple][]*partnership.Blocker{}
-	if len(pairs) == 0 {
-		return out, nil
-	}
-	rows, err := blocking(ctx, idb, pairs)
-	for _, x := range rows {
-		of := partnership.Couple{ProviderID: x.SellerID, ResellerID: x.ResellerID}
-		name := x.FriendlyName
-		if name == "" {
-			name = x.OfferName
-		}
-		out[of] = append(out[of], &partnership.Blocker{Kind: partnership.ActiveSubscription, SubjectID: x.ID, Name: name})
-	}
-	return out, err
 }
 
 // SupportsTx reports whether the actor's company is the support contact of

@@ -210,6 +210,26 @@ func blocking(ctx context.Context, idb bun.IDB, pairs []partnership.Couple) ([]*
 	return rows, err
 }
 
+// Blocking names what providers sold through resellers and is not over: what
+// stands in the way of ending their partnerships, whoever asks. At most 100 of
+// each pair are named.
+func (*Service) Blocking(ctx context.Context, idb bun.IDB, pairs []partnership.Couple) (map[partnership.Couple][]*partnership.Blocker, error) {
+	out := map[partnership.Couple][]*partnership.Blocker{}
+	if len(pairs) == 0 {
+		return out, nil
+	}
+	rows, err := blocking(ctx, idb, pairs)
+	for _, x := range rows {
+		of := partnership.Couple{ProviderID: x.SellerID, ResellerID: x.ResellerID}
+		name := x.FriendlyName
+		if name == "" {
+			name = x.OfferName
+		}
+		out[of] = append(out[of], &partnership.Blocker{Kind: partnership.ActiveSubscription, SubjectID: x.ID, Name: name})
+	}
+	return out, err
+}
+
 // supports reports whether a partner is the support contact of something that
 // a customer has.
 func supports(ctx context.Context, tx *database.Tx, partner, customer ident.ID) (bool, error) {
