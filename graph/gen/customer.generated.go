@@ -4890,6 +4890,10 @@ func (ec *executionContext) unmarshalInputCustomerDelegationInput(ctx context.Co
 		asMap[k] = v
 	}
 
+	if _, present := asMap["days"]; !present {
+		asMap["days"] = 365
+	}
+
 	fieldsInOrder := [...]string{"roles", "days", "isExtendedAutomatically"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
@@ -4906,7 +4910,7 @@ func (ec *executionContext) unmarshalInputCustomerDelegationInput(ctx context.Co
 			it.Roles = data
 		case "days":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("days"))
-			data, err := ec.unmarshalOInt2int(ctx, v)
+			data, err := ec.unmarshalNInt2int(ctx, v)
 			if err != nil {
 				return it, err
 			}

@@ -3253,8 +3253,8 @@ type CustomerInvitationProposal {
 input CustomerDelegationInput {
   "What is asked for, at most 4; empty asks for nothing."
   roles: [DelegatedRole!]!
-  "For how many days, 1 to 730; 365 without it."
-  days: Int
+  "For how many days, 1 to 730."
+  days: Int! = 365
   "Whether the grant shall extend itself by 180 days at its end; not without it."
   isExtendedAutomatically: Boolean
 }

@@ -179,7 +179,7 @@ func (a *Attestation) Validate(now time.Time) error {
 type Delegation struct {
 	// Roles are none where nothing is to be delegated.
 	Roles []Role
-	// Days are 1 to 730; 0 means 365.
+	// Days are 1 to 730; of nothing also 0.
 	Days int
 	// AutoExtend lets the grant extend itself by 180 days at its end.
 	AutoExtend bool
@@ -201,7 +201,7 @@ func (d *Delegation) validate(p *fault.Problems, path string) {
 	if d.Roles = clean; d.Roles == nil {
 		d.Roles = []Role{}
 	}
-	if d.Days == 0 {
+	if d.Days == 0 && len(d.Roles) == 0 { // nothing is delegated
 		d.Days = DefaultGrantDays
 	}
 	checkDays(p, path+".days", d.Days)

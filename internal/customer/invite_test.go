@@ -186,6 +186,7 @@ func TestInviteRefused(t *testing.T) {
 		"a link":             {w.azienda.admin, InviteInput{Email: elena.Email, Text: "See www.evil.example"}, "CONTACT_DETAILS_NOT_ALLOWED"},
 		"too long":           {w.azienda.admin, InviteInput{Email: elena.Email, Delegation: Delegation{Days: 731}}, CodeGrantDays},
 		"no time":            {w.azienda.admin, InviteInput{Email: elena.Email, Delegation: Delegation{Days: -1}}, CodeGrantDays},
+		"no days":            {w.azienda.admin, InviteInput{Email: elena.Email, Delegation: Delegation{Roles: []Role{AccountAdmin}}}, CodeGrantDays},
 		"a strange role":     {w.azienda.admin, InviteInput{Email: elena.Email, Delegation: Delegation{Roles: []Role{"KING"}}}, fault.CodeInvalid},
 		"a language":         {w.azienda.admin, InviteInput{Email: elena.Email, Locale: "xx"}, fault.CodeInvalid},
 		"still open":         {w.azienda.admin, InviteInput{Email: "open@conti.example"}, invitation.CodePending},
