@@ -50,17 +50,21 @@ suite() {
 
 plain() { go test -json -count=1 -timeout 15m -p 2 ./...; }
 
-# raced looks for races, which takes five times as long. The isolation tests of the API ask
-# some ten thousand questions one after the other, and run without.
+# raced looks for races, which takes five times as long, where goroutines meet: the whole
+# product in its stories, the doors, the queue, and what locks, wakes, sends and counts.
+# Everything else runs without, and so do the API's isolation tests, which ask some ten
+# thousand questions one after the other.
+meeting='/(graph|workers|internal/(app|web|database|event|outbox|rollup|mail|webhook|invitation|order))$'
 isolation='^(TestCanaryCrawl|TestMutationsStayInside|TestTwinWorlds|TestEveryRuleIsMissed|TestForeignCursors|TestWhoSeesWhat|TestWhoMayDoWhat)$'
 raced() {
 	local status=0
-	go test -json -race -count=1 -timeout 15m -p 2 -skip "$isolation" ./... || status=1
+	go list ./... | grep -E "$meeting" | xargs go test -json -race -count=1 -timeout 15m -p 2 -skip "$isolation" || status=1
+	go list ./... | grep -vE "$meeting" | xargs go test -json -count=1 -timeout 15m -p 2 || status=1
 	go test -json -count=1 -timeout 15m -run "$isolation" ./graph || status=1
 	return "$status"
 }
 export -f plain raced
-export isolation
+export meeting isolation
 
 # ran FILE fails unless a test ran. A package without tests is not a test.
 ran() {
@@ -90,8 +94,7 @@ suite sqlite plain | tee .cache/sqlite.log
 ran .cache/sqlite.json
 first=$(grep '^DONE ' .cache/sqlite.log | tail -n 1)
 
-# The race detector takes five times as long: it sees everything on PostgreSQL and Redis,
-# and here what only runs here, the embedded queue and the one writer.
+# Here it sees what only runs here, the embedded queue and the one writer.
 heading "Race detector on SQLite and the embedded queue"
 go test -race -count=1 -timeout 10m -p 2 ./workers ./internal/database/... ./internal/event ./internal/outbox
 
