@@ -9,6 +9,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
+	"github.com/channelgraph/channelgraph/internal/subscription"
 )
 
 // ofCustomer are the relations of a customer that a page looks up ahead.
@@ -38,6 +39,7 @@ func withCustomers(ctx context.Context, c *page.Connection[*customer.Customer], 
 	for i, e := range c.Edges {
 		ids[i] = e.Node.ID
 	}
+	var bought []*subscription.Subscription
 	for _, l := range listingsIn(ctx, "subscriptions") {
 		by := load(ctx).subscriptionsOf.of(l)
 		if err := by.ahead(ctx, ids); err != nil {
@@ -48,9 +50,10 @@ func withCustomers(ctx context.Context, c *page.Connection[*customer.Customer], 
 			if err != nil {
 				return nil, err
 			}
-			gather(ctx, &b, "subscriptions", found.Nodes(), ofSubscription(ctx))
+			bought = append(bought, found.Nodes()...)
 		}
 	}
+	gather(ctx, &b, "subscriptions", bought, ofSubscription(ctx))
 	return c, b.load(ctx)
 }
 

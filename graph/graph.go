@@ -9,5 +9,6 @@
 package graph
 
 //go:generate go tool gqlgen generate
+//go:generate go run ./lean
 //go:generate go run ./print
 //go:generate go run ./documents

@@ -38,39 +38,64 @@ func (k *keyed[K, V]) of(key K) *loader[V] {
 }
 
 // listing is how the first pages of the subscriptions of customers are asked
-// for, as JSON, so that the same arguments at many customers are one key.
-type listing string
-
-type listed struct {
-	Args   page.Args
-	Order  *subscription.Order
-	Filter subscription.Filter
+// for, so that the same arguments at many customers are one key.
+type listing struct {
+	hasFirst, hasLast bool
+	first, last       int
+	// shown is what is asked of them.
+	shown subscription.Shown
+	// narrowed is the filter and the ordering as JSON, "" for neither.
+	narrowed string
 }
 
-func listingOf(args page.Args, o *subscription.Order, f subscription.Filter) (listing, error) {
-	raw, err := json.Marshal(listed{args, o, f})
-	return listing(raw), err
+type narrowing struct {
+	Order  *subscription.Order
+	Filter *subscription.Filter
+}
+
+func listingOf(first, last *int, shown subscription.Shown, o *subscription.Order, f *subscription.Filter) (listing, error) {
+	l := listing{shown: shown, hasFirst: first != nil, hasLast: last != nil, first: orZero(first), last: orZero(last)}
+	if o == nil && f == nil {
+		return l, nil
+	}
+	raw, err := json.Marshal(narrowing{o, f})
+	l.narrowed = string(raw)
+	return l, err
 }
 
 func (l listing) of(d *Deps, a access.Actor) *loader[*page.Connection[*subscription.Subscription]] {
 	return newLoader(func(ctx context.Context, ids []ident.ID) (map[ident.ID]*page.Connection[*subscription.Subscription], error) {
-		var x listed
-		if err := json.Unmarshal([]byte(l), &x); err != nil {
-			return nil, err
+		var x narrowing
+		if l.narrowed != "" {
+			if err := json.Unmarshal([]byte(l.narrowed), &x); err != nil {
+				return nil, err
+			}
 		}
-		return d.Subscriptions.OfCustomers(ctx, a, ids, x.Args, x.Order, x.Filter)
+		var args page.Args
+		if l.hasFirst {
+			args.First = &l.first
+		}
+		if l.hasLast {
+			args.Last = &l.last
+		}
+		return d.Subscriptions.OfCustomers(ctx, a, ids, args, x.Order, orZero(x.Filter), l.shown)
 	})
 }
 
 // subscriptionsOf is a page of a customer's subscriptions: the first one of
 // many customers at once, a later one by itself.
-func subscriptionsOf(ctx context.Context, r *Resolver, customer ident.ID, args page.Args, o *subscription.Order, f subscription.Filter) (*page.Connection[*subscription.Subscription], error) {
+func subscriptionsOf(ctx context.Context, r *Resolver, customer ident.ID, args page.Args, o *subscription.Order, f *subscription.Filter) (*page.Connection[*subscription.Subscription], error) {
 	if args.After != nil || args.Before != nil {
-		f.CustomerID = &customer
-		return r.Subscriptions.List(ctx, actor(ctx), args, o, f)
+		of := orZero(f)
+		of.CustomerID = &customer
+		return r.Subscriptions.List(ctx, actor(ctx), args, o, of)
 	}
-	f.CustomerID = nil
-	l, err := listingOf(args, o, f)
+	if f != nil {
+		all := *f
+		all.CustomerID = nil
+		f = &all
+	}
+	l, err := listingOf(args.First, args.Last, shownOf(graphql.GetOperationContext(ctx), graphql.GetFieldContext(ctx).Field), o, f)
 	if err != nil {
 		return nil, err
 	}
@@ -82,21 +107,29 @@ func subscriptionsOf(ctx context.Context, r *Resolver, customer ident.ID, args p
 // are looked up where the field asks.
 func listingsIn(ctx context.Context, field string) (out []listing) {
 	oc := graphql.GetOperationContext(ctx)
-	of := func(rows ast.SelectionSet) {
+	for _, rows := range rowsIn(oc, graphql.CollectFieldsCtx(ctx, nil)) {
 		for _, f := range graphql.CollectFields(oc, rows, []string{"Customer", "Node"}) {
-			if l, ok := sizeOf(oc, f); f.Name == field && ok && !slices.Contains(out, l) {
+			if f.Name != field {
+				continue
+			}
+			if l, ok := sizeOf(oc, f); ok && !slices.Contains(out, l) {
 				out = append(out, l)
 			}
 		}
 	}
-	for _, list := range graphql.CollectFieldsCtx(ctx, nil) {
+	return out
+}
+
+// rowsIn are what is selected of the rows of a connection.
+func rowsIn(oc *graphql.OperationContext, of []graphql.CollectedField) (out []ast.SelectionSet) {
+	for _, list := range of {
 		switch list.Name {
 		case "nodes":
-			of(list.Selections)
+			out = append(out, list.Selections)
 		case "edges":
 			for _, e := range graphql.CollectFields(oc, list.Selections, nil) {
 				if e.Name == "node" {
-					of(e.Selections)
+					out = append(out, e.Selections)
 				}
 			}
 		}
@@ -104,22 +137,33 @@ func listingsIn(ctx context.Context, field string) (out []listing) {
 	return out
 }
 
+// shownOf is what a list of subscriptions is asked to show of each.
+func shownOf(oc *graphql.OperationContext, list graphql.CollectedField) subscription.Shown {
+	var fields []string
+	for _, rows := range rowsIn(oc, graphql.CollectFields(oc, list.Selections, nil)) {
+		for _, f := range graphql.CollectFields(oc, rows, []string{"ProductSubscription", "Node"}) {
+			fields = append(fields, f.Name)
+		}
+	}
+	return subscription.Showing(fields)
+}
+
 // sizeOf is a listing that is asked for with nothing but its size.
 func sizeOf(oc *graphql.OperationContext, f graphql.CollectedField) (listing, bool) {
-	var args page.Args
+	var first, last *int
 	for name, v := range f.ArgumentMap(oc.Variables) {
 		n, ok := intOf(v)
 		switch {
 		case v == nil:
 		case name == "first" && ok:
-			args.First = &n
+			first = &n
 		case name == "last" && ok:
-			args.Last = &n
+			last = &n
 		default:
-			return "", false
+			return listing{}, false
 		}
 	}
-	l, err := listingOf(args, nil, subscription.Filter{})
+	l, err := listingOf(first, last, shownOf(oc, f), nil, nil)
 	return l, err == nil
 }
 

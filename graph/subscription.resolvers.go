@@ -23,7 +23,7 @@ import (
 )
 
 func (r *customerResolver) Subscriptions(ctx context.Context, obj *customer.Customer, first *int, after *string, last *int, before *string, filter *subscription.Filter, orderBy *subscription.Order) (*page.Connection[*subscription.Subscription], error) {
-	return subscriptionsOf(ctx, r.r, obj.ID, page.Args{First: first, After: after, Last: last, Before: before}, orderBy, orZero(filter))
+	return subscriptionsOf(ctx, r.r, obj.ID, page.Args{First: first, After: after, Last: last, Before: before}, orderBy, filter)
 }
 
 func (r *mutationResolver) AddLicences(ctx context.Context, input subscription.QuantityInput) (*gen.AddLicencesPayload, error) {

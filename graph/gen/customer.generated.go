@@ -146,24 +146,8 @@ func (ec *executionContext) field_Customer_subscriptions_args(ctx context.Contex
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _AcceptCustomerInvitationError_message(ctx context.Context, field graphql.CollectedField, obj *model.AcceptCustomerInvitationError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AcceptCustomerInvitationError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AcceptCustomerInvitationError_message(_ context.Context, _ graphql.CollectedField, obj *model.AcceptCustomerInvitationError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_AcceptCustomerInvitationError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AcceptCustomerInvitationError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -192,24 +176,8 @@ func (ec *executionContext) fieldContext_AcceptCustomerInvitationError_path(_ co
 	return graphql.NewScalarFieldContext("AcceptCustomerInvitationError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AcceptCustomerInvitationError_code(ctx context.Context, field graphql.CollectedField, obj *model.AcceptCustomerInvitationError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AcceptCustomerInvitationError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNAcceptCustomerInvitationErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AcceptCustomerInvitationError_code(_ context.Context, _ graphql.CollectedField, obj *model.AcceptCustomerInvitationError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_AcceptCustomerInvitationError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AcceptCustomerInvitationError", field, false, false, errors.New("field of type AcceptCustomerInvitationErrorCode does not have child fields"))
@@ -279,24 +247,8 @@ func (ec *executionContext) fieldContext_AcceptCustomerInvitationPayload_userErr
 	return fc, nil
 }
 
-func (ec *executionContext) _AttestCustomerAgreementError_message(ctx context.Context, field graphql.CollectedField, obj *model.AttestCustomerAgreementError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AttestCustomerAgreementError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AttestCustomerAgreementError_message(_ context.Context, _ graphql.CollectedField, obj *model.AttestCustomerAgreementError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_AttestCustomerAgreementError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AttestCustomerAgreementError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -325,24 +277,8 @@ func (ec *executionContext) fieldContext_AttestCustomerAgreementError_path(_ con
 	return graphql.NewScalarFieldContext("AttestCustomerAgreementError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AttestCustomerAgreementError_code(ctx context.Context, field graphql.CollectedField, obj *model.AttestCustomerAgreementError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AttestCustomerAgreementError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNAttestCustomerAgreementErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AttestCustomerAgreementError_code(_ context.Context, _ graphql.CollectedField, obj *model.AttestCustomerAgreementError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_AttestCustomerAgreementError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AttestCustomerAgreementError", field, false, false, errors.New("field of type AttestCustomerAgreementErrorCode does not have child fields"))
@@ -435,70 +371,22 @@ func (ec *executionContext) fieldContext_Customer_id(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_companyName(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_companyName(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.CompanyName, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_companyName(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(obj.CompanyName)
 }
 func (ec *executionContext) fieldContext_Customer_companyName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_domain(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_domain(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Domain, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_domain(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(obj.Domain)
 }
 func (ec *executionContext) fieldContext_Customer_domain(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_country(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_country(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Country, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_country(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(obj.Country)
 }
 func (ec *executionContext) fieldContext_Customer_country(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
@@ -527,24 +415,8 @@ func (ec *executionContext) fieldContext_Customer_region(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_registrationId(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_registrationId(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.RegistrationID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_registrationId(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(obj.RegistrationID)
 }
 func (ec *executionContext) fieldContext_Customer_registrationId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
@@ -582,93 +454,29 @@ func (ec *executionContext) fieldContext_Customer_address(_ context.Context, fie
 	return fc, nil
 }
 
-func (ec *executionContext) _Customer_billingEmail(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_billingEmail(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.BillingEmail, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_billingEmail(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(obj.BillingEmail)
 }
 func (ec *executionContext) fieldContext_Customer_billingEmail(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_phone(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_phone(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Phone, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_phone(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(obj.Phone)
 }
 func (ec *executionContext) fieldContext_Customer_phone(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_locale(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_locale(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Locale, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_locale(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(obj.Locale)
 }
 func (ec *executionContext) fieldContext_Customer_locale(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_isAzureType(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_isAzureType(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.AzureType, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_isAzureType(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.AzureType)
 }
 func (ec *executionContext) fieldContext_Customer_isAzureType(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type Boolean does not have child fields"))
@@ -926,24 +734,8 @@ func (ec *executionContext) fieldContext_Customer_administration(_ context.Conte
 	return graphql.NewScalarFieldContext("Customer", field, true, true, errors.New("field of type DelegatedRole does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_version(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_version(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Version, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_version(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Version)
 }
 func (ec *executionContext) fieldContext_Customer_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -1117,116 +909,36 @@ func (ec *executionContext) fieldContext_CustomerAgreement_partner(_ context.Con
 	return fc, nil
 }
 
-func (ec *executionContext) _CustomerAgreement_firstName(ctx context.Context, field graphql.CollectedField, obj *customer.Agreement) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerAgreement_firstName(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.FirstName, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerAgreement_firstName(_ context.Context, _ graphql.CollectedField, obj *customer.Agreement) graphql.Marshaler {
+	return graphql.MarshalString(obj.FirstName)
 }
 func (ec *executionContext) fieldContext_CustomerAgreement_firstName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerAgreement", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerAgreement_lastName(ctx context.Context, field graphql.CollectedField, obj *customer.Agreement) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerAgreement_lastName(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.LastName, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerAgreement_lastName(_ context.Context, _ graphql.CollectedField, obj *customer.Agreement) graphql.Marshaler {
+	return graphql.MarshalString(obj.LastName)
 }
 func (ec *executionContext) fieldContext_CustomerAgreement_lastName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerAgreement", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerAgreement_email(ctx context.Context, field graphql.CollectedField, obj *customer.Agreement) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerAgreement_email(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Email, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerAgreement_email(_ context.Context, _ graphql.CollectedField, obj *customer.Agreement) graphql.Marshaler {
+	return graphql.MarshalString(obj.Email)
 }
 func (ec *executionContext) fieldContext_CustomerAgreement_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerAgreement", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerAgreement_phone(ctx context.Context, field graphql.CollectedField, obj *customer.Agreement) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerAgreement_phone(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Phone, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerAgreement_phone(_ context.Context, _ graphql.CollectedField, obj *customer.Agreement) graphql.Marshaler {
+	return graphql.MarshalString(obj.Phone)
 }
 func (ec *executionContext) fieldContext_CustomerAgreement_phone(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerAgreement", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerAgreement_agreedOn(ctx context.Context, field graphql.CollectedField, obj *customer.Agreement) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerAgreement_agreedOn(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.AgreedOn, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerAgreement_agreedOn(_ context.Context, _ graphql.CollectedField, obj *customer.Agreement) graphql.Marshaler {
+	return graphql.MarshalString(obj.AgreedOn)
 }
 func (ec *executionContext) fieldContext_CustomerAgreement_agreedOn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerAgreement", field, false, false, errors.New("field of type String does not have child fields"))
@@ -1383,24 +1095,8 @@ func (ec *executionContext) fieldContext_CustomerConnection_totalCount(_ context
 	return fc, nil
 }
 
-func (ec *executionContext) _CustomerEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *page.Edge[*customer.Customer]) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerEdge_cursor(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Cursor, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerEdge_cursor(_ context.Context, _ graphql.CollectedField, obj *page.Edge[*customer.Customer]) graphql.Marshaler {
+	return graphql.MarshalString(obj.Cursor)
 }
 func (ec *executionContext) fieldContext_CustomerEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerEdge", field, false, false, errors.New("field of type String does not have child fields"))
@@ -1530,24 +1226,8 @@ func (ec *executionContext) fieldContext_CustomerExport_rowCount(_ context.Conte
 	return graphql.NewScalarFieldContext("CustomerExport", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerExport_rowsDone(ctx context.Context, field graphql.CollectedField, obj *customer.Export) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerExport_rowsDone(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.RowsDone, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerExport_rowsDone(_ context.Context, _ graphql.CollectedField, obj *customer.Export) graphql.Marshaler {
+	return graphql.MarshalInt(obj.RowsDone)
 }
 func (ec *executionContext) fieldContext_CustomerExport_rowsDone(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerExport", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -1764,47 +1444,15 @@ func (ec *executionContext) fieldContext_CustomerInvitationOffer_roles(_ context
 	return graphql.NewScalarFieldContext("CustomerInvitationOffer", field, false, false, errors.New("field of type DelegatedRole does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationOffer_grantDays(ctx context.Context, field graphql.CollectedField, obj *customer.Invitation) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationOffer_grantDays(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.GrantDays, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationOffer_grantDays(_ context.Context, _ graphql.CollectedField, obj *customer.Invitation) graphql.Marshaler {
+	return graphql.MarshalInt(obj.GrantDays)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationOffer_grantDays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationOffer", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationOffer_autoExtendDays(ctx context.Context, field graphql.CollectedField, obj *customer.Invitation) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationOffer_autoExtendDays(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.AutoExtendDays, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationOffer_autoExtendDays(_ context.Context, _ graphql.CollectedField, obj *customer.Invitation) graphql.Marshaler {
+	return graphql.MarshalInt(obj.AutoExtendDays)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationOffer_autoExtendDays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationOffer", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -1989,47 +1637,15 @@ func (ec *executionContext) fieldContext_CustomerInvitationProposal_roles(_ cont
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type DelegatedRole does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_grantDays(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_grantDays(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.GrantDays, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_grantDays(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalInt(obj.GrantDays)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_grantDays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_isExtendedAutomatically(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_isExtendedAutomatically(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.AutoExtends, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_isExtendedAutomatically(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.AutoExtends)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_isExtendedAutomatically(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type Boolean does not have child fields"))
@@ -2113,139 +1729,43 @@ func (ec *executionContext) fieldContext_CustomerInvitationProposal_customer(_ c
 	return fc, nil
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_needsAgreement(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_needsAgreement(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.NeedsAgreement, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_needsAgreement(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.NeedsAgreement)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_needsAgreement(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_canRequestNewLink(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_canRequestNewLink(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.CanAskForNewLink, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_canRequestNewLink(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.CanAskForNewLink)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_canRequestNewLink(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_needsSignIn(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_needsSignIn(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.NeedsSignIn, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_needsSignIn(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.NeedsSignIn)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_needsSignIn(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_canSetUp(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_canSetUp(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.CanSetUp, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_canSetUp(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.CanSetUp)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_canSetUp(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_mayAccept(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_mayAccept(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.MayAccept, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_mayAccept(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.MayAccept)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_mayAccept(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_lacksRole(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_lacksRole(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.LacksRole, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_lacksRole(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.LacksRole)
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_lacksRole(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type Boolean does not have child fields"))
@@ -2283,47 +1803,15 @@ func (ec *executionContext) fieldContext_CustomerInvitationProposal_refusals(_ c
 	return fc, nil
 }
 
-func (ec *executionContext) _CustomerRefusal_code(ctx context.Context, field graphql.CollectedField, obj *CustomerRefusal) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerRefusal_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNCustomerRefusalCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerRefusal_code(_ context.Context, _ graphql.CollectedField, obj *CustomerRefusal) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_CustomerRefusal_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerRefusal", field, false, false, errors.New("field of type CustomerRefusalCode does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerRefusal_message(ctx context.Context, field graphql.CollectedField, obj *CustomerRefusal) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerRefusal_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerRefusal_message(_ context.Context, _ graphql.CollectedField, obj *CustomerRefusal) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_CustomerRefusal_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerRefusal", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2595,24 +2083,8 @@ func (ec *executionContext) fieldContext_CustomerRelationship_removedAt(_ contex
 	return graphql.NewScalarFieldContext("CustomerRelationship", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerRelationship_version(ctx context.Context, field graphql.CollectedField, obj *customer.Relationship) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerRelationship_version(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Version, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerRelationship_version(_ context.Context, _ graphql.CollectedField, obj *customer.Relationship) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Version)
 }
 func (ec *executionContext) fieldContext_CustomerRelationship_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerRelationship", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -2664,24 +2136,8 @@ func (ec *executionContext) fieldContext_CustomerRelationship_updatedAt(_ contex
 	return graphql.NewScalarFieldContext("CustomerRelationship", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _DeclineCustomerInvitationError_message(ctx context.Context, field graphql.CollectedField, obj *model.DeclineCustomerInvitationError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DeclineCustomerInvitationError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DeclineCustomerInvitationError_message(_ context.Context, _ graphql.CollectedField, obj *model.DeclineCustomerInvitationError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_DeclineCustomerInvitationError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeclineCustomerInvitationError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2710,24 +2166,8 @@ func (ec *executionContext) fieldContext_DeclineCustomerInvitationError_path(_ c
 	return graphql.NewScalarFieldContext("DeclineCustomerInvitationError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DeclineCustomerInvitationError_code(ctx context.Context, field graphql.CollectedField, obj *model.DeclineCustomerInvitationError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DeclineCustomerInvitationError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNDeclineCustomerInvitationErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DeclineCustomerInvitationError_code(_ context.Context, _ graphql.CollectedField, obj *model.DeclineCustomerInvitationError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_DeclineCustomerInvitationError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeclineCustomerInvitationError", field, false, false, errors.New("field of type DeclineCustomerInvitationErrorCode does not have child fields"))
@@ -2797,70 +2237,22 @@ func (ec *executionContext) fieldContext_DeclineCustomerInvitationPayload_userEr
 	return fc, nil
 }
 
-func (ec *executionContext) _DomainAvailability_domain(ctx context.Context, field graphql.CollectedField, obj *DomainAvailability) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DomainAvailability_domain(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Domain, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DomainAvailability_domain(_ context.Context, _ graphql.CollectedField, obj *DomainAvailability) graphql.Marshaler {
+	return graphql.MarshalString(obj.Domain)
 }
 func (ec *executionContext) fieldContext_DomainAvailability_domain(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DomainAvailability", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DomainAvailability_isAvailable(ctx context.Context, field graphql.CollectedField, obj *DomainAvailability) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DomainAvailability_isAvailable(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.IsAvailable, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DomainAvailability_isAvailable(_ context.Context, _ graphql.CollectedField, obj *DomainAvailability) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.IsAvailable)
 }
 func (ec *executionContext) fieldContext_DomainAvailability_isAvailable(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DomainAvailability", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _ExportCustomersError_message(ctx context.Context, field graphql.CollectedField, obj *model.ExportCustomersError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ExportCustomersError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ExportCustomersError_message(_ context.Context, _ graphql.CollectedField, obj *model.ExportCustomersError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_ExportCustomersError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ExportCustomersError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2889,24 +2281,8 @@ func (ec *executionContext) fieldContext_ExportCustomersError_path(_ context.Con
 	return graphql.NewScalarFieldContext("ExportCustomersError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ExportCustomersError_code(ctx context.Context, field graphql.CollectedField, obj *model.ExportCustomersError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ExportCustomersError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNExportCustomersErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ExportCustomersError_code(_ context.Context, _ graphql.CollectedField, obj *model.ExportCustomersError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_ExportCustomersError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ExportCustomersError", field, false, false, errors.New("field of type ExportCustomersErrorCode does not have child fields"))
@@ -3187,24 +2563,8 @@ func (ec *executionContext) fieldContext_Grant_endsAt(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Grant", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _Grant_autoExtendDays(ctx context.Context, field graphql.CollectedField, obj *customer.Grant) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Grant_autoExtendDays(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.AutoExtendDays, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Grant_autoExtendDays(_ context.Context, _ graphql.CollectedField, obj *customer.Grant) graphql.Marshaler {
+	return graphql.MarshalInt(obj.AutoExtendDays)
 }
 func (ec *executionContext) fieldContext_Grant_autoExtendDays(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Grant", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -3288,24 +2648,8 @@ func (ec *executionContext) fieldContext_Grant_withdrawnBy(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _Grant_version(ctx context.Context, field graphql.CollectedField, obj *customer.Grant) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Grant_version(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Version, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Grant_version(_ context.Context, _ graphql.CollectedField, obj *customer.Grant) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Version)
 }
 func (ec *executionContext) fieldContext_Grant_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Grant", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -3485,24 +2829,8 @@ func (ec *executionContext) fieldContext_GrantConnection_totalCount(_ context.Co
 	return fc, nil
 }
 
-func (ec *executionContext) _GrantEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *page.Edge[*customer.Grant]) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_GrantEdge_cursor(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Cursor, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _GrantEdge_cursor(_ context.Context, _ graphql.CollectedField, obj *page.Edge[*customer.Grant]) graphql.Marshaler {
+	return graphql.MarshalString(obj.Cursor)
 }
 func (ec *executionContext) fieldContext_GrantEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("GrantEdge", field, false, false, errors.New("field of type String does not have child fields"))
@@ -3627,24 +2955,8 @@ func (ec *executionContext) fieldContext_GrantRenewalLine_problems(_ context.Con
 	return fc, nil
 }
 
-func (ec *executionContext) _InviteCustomerError_message(ctx context.Context, field graphql.CollectedField, obj *model.InviteCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_InviteCustomerError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _InviteCustomerError_message(_ context.Context, _ graphql.CollectedField, obj *model.InviteCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_InviteCustomerError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("InviteCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -3673,24 +2985,8 @@ func (ec *executionContext) fieldContext_InviteCustomerError_path(_ context.Cont
 	return graphql.NewScalarFieldContext("InviteCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _InviteCustomerError_code(ctx context.Context, field graphql.CollectedField, obj *model.InviteCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_InviteCustomerError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNInviteCustomerErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _InviteCustomerError_code(_ context.Context, _ graphql.CollectedField, obj *model.InviteCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_InviteCustomerError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("InviteCustomerError", field, false, false, errors.New("field of type InviteCustomerErrorCode does not have child fields"))
@@ -3792,24 +3088,8 @@ func (ec *executionContext) fieldContext_InviteCustomerPayload_userErrors(_ cont
 	return fc, nil
 }
 
-func (ec *executionContext) _ReinstateCustomerError_message(ctx context.Context, field graphql.CollectedField, obj *model.ReinstateCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ReinstateCustomerError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ReinstateCustomerError_message(_ context.Context, _ graphql.CollectedField, obj *model.ReinstateCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_ReinstateCustomerError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ReinstateCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -3838,24 +3118,8 @@ func (ec *executionContext) fieldContext_ReinstateCustomerError_path(_ context.C
 	return graphql.NewScalarFieldContext("ReinstateCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ReinstateCustomerError_code(ctx context.Context, field graphql.CollectedField, obj *model.ReinstateCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ReinstateCustomerError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNReinstateCustomerErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ReinstateCustomerError_code(_ context.Context, _ graphql.CollectedField, obj *model.ReinstateCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_ReinstateCustomerError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ReinstateCustomerError", field, false, false, errors.New("field of type ReinstateCustomerErrorCode does not have child fields"))
@@ -3925,24 +3189,8 @@ func (ec *executionContext) fieldContext_ReinstateCustomerPayload_userErrors(_ c
 	return fc, nil
 }
 
-func (ec *executionContext) _RemoveCustomerError_message(ctx context.Context, field graphql.CollectedField, obj *model.RemoveCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RemoveCustomerError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RemoveCustomerError_message(_ context.Context, _ graphql.CollectedField, obj *model.RemoveCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_RemoveCustomerError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RemoveCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -3971,24 +3219,8 @@ func (ec *executionContext) fieldContext_RemoveCustomerError_path(_ context.Cont
 	return graphql.NewScalarFieldContext("RemoveCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _RemoveCustomerError_code(ctx context.Context, field graphql.CollectedField, obj *model.RemoveCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RemoveCustomerError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNRemoveCustomerErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RemoveCustomerError_code(_ context.Context, _ graphql.CollectedField, obj *model.RemoveCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_RemoveCustomerError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RemoveCustomerError", field, false, false, errors.New("field of type RemoveCustomerErrorCode does not have child fields"))
@@ -4049,24 +3281,8 @@ func (ec *executionContext) fieldContext_RemoveCustomerPayload_userErrors(_ cont
 	return fc, nil
 }
 
-func (ec *executionContext) _RenewGrantsError_message(ctx context.Context, field graphql.CollectedField, obj *model.RenewGrantsError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RenewGrantsError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RenewGrantsError_message(_ context.Context, _ graphql.CollectedField, obj *model.RenewGrantsError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_RenewGrantsError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RenewGrantsError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -4095,24 +3311,8 @@ func (ec *executionContext) fieldContext_RenewGrantsError_path(_ context.Context
 	return graphql.NewScalarFieldContext("RenewGrantsError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _RenewGrantsError_code(ctx context.Context, field graphql.CollectedField, obj *model.RenewGrantsError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RenewGrantsError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNRenewGrantsErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RenewGrantsError_code(_ context.Context, _ graphql.CollectedField, obj *model.RenewGrantsError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_RenewGrantsError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RenewGrantsError", field, false, false, errors.New("field of type RenewGrantsErrorCode does not have child fields"))
@@ -4237,24 +3437,8 @@ func (ec *executionContext) fieldContext_ScenarioAnswer_refusals(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _SuspendCustomerError_message(ctx context.Context, field graphql.CollectedField, obj *model.SuspendCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SuspendCustomerError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SuspendCustomerError_message(_ context.Context, _ graphql.CollectedField, obj *model.SuspendCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_SuspendCustomerError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SuspendCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -4283,24 +3467,8 @@ func (ec *executionContext) fieldContext_SuspendCustomerError_path(_ context.Con
 	return graphql.NewScalarFieldContext("SuspendCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _SuspendCustomerError_code(ctx context.Context, field graphql.CollectedField, obj *model.SuspendCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SuspendCustomerError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNSuspendCustomerErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SuspendCustomerError_code(_ context.Context, _ graphql.CollectedField, obj *model.SuspendCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_SuspendCustomerError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SuspendCustomerError", field, false, false, errors.New("field of type SuspendCustomerErrorCode does not have child fields"))
@@ -4370,24 +3538,8 @@ func (ec *executionContext) fieldContext_SuspendCustomerPayload_userErrors(_ con
 	return fc, nil
 }
 
-func (ec *executionContext) _UpdateCustomerError_message(ctx context.Context, field graphql.CollectedField, obj *model.UpdateCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_UpdateCustomerError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _UpdateCustomerError_message(_ context.Context, _ graphql.CollectedField, obj *model.UpdateCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_UpdateCustomerError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("UpdateCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -4416,24 +3568,8 @@ func (ec *executionContext) fieldContext_UpdateCustomerError_path(_ context.Cont
 	return graphql.NewScalarFieldContext("UpdateCustomerError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _UpdateCustomerError_code(ctx context.Context, field graphql.CollectedField, obj *model.UpdateCustomerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_UpdateCustomerError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNUpdateCustomerErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _UpdateCustomerError_code(_ context.Context, _ graphql.CollectedField, obj *model.UpdateCustomerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_UpdateCustomerError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("UpdateCustomerError", field, false, false, errors.New("field of type UpdateCustomerErrorCode does not have child fields"))
@@ -4503,24 +3639,8 @@ func (ec *executionContext) fieldContext_UpdateCustomerPayload_userErrors(_ cont
 	return fc, nil
 }
 
-func (ec *executionContext) _WithdrawGrantError_message(ctx context.Context, field graphql.CollectedField, obj *model.WithdrawGrantError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WithdrawGrantError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _WithdrawGrantError_message(_ context.Context, _ graphql.CollectedField, obj *model.WithdrawGrantError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_WithdrawGrantError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("WithdrawGrantError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -4549,24 +3669,8 @@ func (ec *executionContext) fieldContext_WithdrawGrantError_path(_ context.Conte
 	return graphql.NewScalarFieldContext("WithdrawGrantError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _WithdrawGrantError_code(ctx context.Context, field graphql.CollectedField, obj *model.WithdrawGrantError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WithdrawGrantError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNWithdrawGrantErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _WithdrawGrantError_code(_ context.Context, _ graphql.CollectedField, obj *model.WithdrawGrantError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_WithdrawGrantError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("WithdrawGrantError", field, false, false, errors.New("field of type WithdrawGrantErrorCode does not have child fields"))
@@ -5715,14 +4819,16 @@ func (ec *executionContext) _AcceptCustomerInvitationError(ctx context.Context, 
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5758,14 +4864,16 @@ func (ec *executionContext) _AcceptCustomerInvitationPayload(ctx context.Context
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5806,14 +4914,16 @@ func (ec *executionContext) _AttestCustomerAgreementError(ctx context.Context, s
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5849,14 +4959,16 @@ func (ec *executionContext) _AttestCustomerAgreementPayload(ctx context.Context,
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6233,14 +5345,16 @@ func (ec *executionContext) _Customer(ctx context.Context, sel ast.SelectionSet,
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6344,14 +5458,16 @@ func (ec *executionContext) _CustomerAgreement(ctx context.Context, sel ast.Sele
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6430,14 +5546,16 @@ func (ec *executionContext) _CustomerConnection(ctx context.Context, sel ast.Sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6473,14 +5591,16 @@ func (ec *executionContext) _CustomerEdge(ctx context.Context, sel ast.Selection
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6622,14 +5742,16 @@ func (ec *executionContext) _CustomerExport(ctx context.Context, sel ast.Selecti
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6746,14 +5868,16 @@ func (ec *executionContext) _CustomerInvitationOffer(ctx context.Context, sel as
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7072,14 +6196,16 @@ func (ec *executionContext) _CustomerInvitationProposal(ctx context.Context, sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7120,14 +6246,16 @@ func (ec *executionContext) _CustomerRefusal(ctx context.Context, sel ast.Select
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7378,14 +6506,16 @@ func (ec *executionContext) _CustomerRelationship(ctx context.Context, sel ast.S
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7426,14 +6556,16 @@ func (ec *executionContext) _DeclineCustomerInvitationError(ctx context.Context,
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7469,14 +6601,16 @@ func (ec *executionContext) _DeclineCustomerInvitationPayload(ctx context.Contex
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7512,14 +6646,16 @@ func (ec *executionContext) _DomainAvailability(ctx context.Context, sel ast.Sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7560,14 +6696,16 @@ func (ec *executionContext) _ExportCustomersError(ctx context.Context, sel ast.S
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7608,14 +6746,16 @@ func (ec *executionContext) _ExportCustomersPayload(ctx context.Context, sel ast
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7843,14 +6983,16 @@ func (ec *executionContext) _Grant(ctx context.Context, sel ast.SelectionSet, ob
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7929,14 +7071,16 @@ func (ec *executionContext) _GrantConnection(ctx context.Context, sel ast.Select
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -7972,14 +7116,16 @@ func (ec *executionContext) _GrantEdge(ctx context.Context, sel ast.SelectionSet
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8053,14 +7199,16 @@ func (ec *executionContext) _GrantRenewalLine(ctx context.Context, sel ast.Selec
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8101,14 +7249,16 @@ func (ec *executionContext) _InviteCustomerError(ctx context.Context, sel ast.Se
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8149,14 +7299,16 @@ func (ec *executionContext) _InviteCustomerPayload(ctx context.Context, sel ast.
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8197,14 +7349,16 @@ func (ec *executionContext) _ReinstateCustomerError(ctx context.Context, sel ast
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8240,14 +7394,16 @@ func (ec *executionContext) _ReinstateCustomerPayload(ctx context.Context, sel a
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8288,14 +7444,16 @@ func (ec *executionContext) _RemoveCustomerError(ctx context.Context, sel ast.Se
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8331,14 +7489,16 @@ func (ec *executionContext) _RemoveCustomerPayload(ctx context.Context, sel ast.
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8379,14 +7539,16 @@ func (ec *executionContext) _RenewGrantsError(ctx context.Context, sel ast.Selec
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8422,14 +7584,16 @@ func (ec *executionContext) _RenewGrantsPayload(ctx context.Context, sel ast.Sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8498,14 +7662,16 @@ func (ec *executionContext) _ScenarioAnswer(ctx context.Context, sel ast.Selecti
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8546,14 +7712,16 @@ func (ec *executionContext) _SuspendCustomerError(ctx context.Context, sel ast.S
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8589,14 +7757,16 @@ func (ec *executionContext) _SuspendCustomerPayload(ctx context.Context, sel ast
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8637,14 +7807,16 @@ func (ec *executionContext) _UpdateCustomerError(ctx context.Context, sel ast.Se
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8680,14 +7852,16 @@ func (ec *executionContext) _UpdateCustomerPayload(ctx context.Context, sel ast.
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8728,14 +7902,16 @@ func (ec *executionContext) _WithdrawGrantError(ctx context.Context, sel ast.Sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -8771,14 +7947,16 @@ func (ec *executionContext) _WithdrawGrantPayload(ctx context.Context, sel ast.S
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }

@@ -86,24 +86,8 @@ type ProfileUpdateQuestionResolver interface {
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _AnswerProfileUpdateQuestionError_message(ctx context.Context, field graphql.CollectedField, obj *model.AnswerProfileUpdateQuestionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AnswerProfileUpdateQuestionError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AnswerProfileUpdateQuestionError_message(_ context.Context, _ graphql.CollectedField, obj *model.AnswerProfileUpdateQuestionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_AnswerProfileUpdateQuestionError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AnswerProfileUpdateQuestionError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -132,24 +116,8 @@ func (ec *executionContext) fieldContext_AnswerProfileUpdateQuestionError_path(_
 	return graphql.NewScalarFieldContext("AnswerProfileUpdateQuestionError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AnswerProfileUpdateQuestionError_code(ctx context.Context, field graphql.CollectedField, obj *model.AnswerProfileUpdateQuestionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AnswerProfileUpdateQuestionError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNAnswerProfileUpdateQuestionErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AnswerProfileUpdateQuestionError_code(_ context.Context, _ graphql.CollectedField, obj *model.AnswerProfileUpdateQuestionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_AnswerProfileUpdateQuestionError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AnswerProfileUpdateQuestionError", field, false, false, errors.New("field of type AnswerProfileUpdateQuestionErrorCode does not have child fields"))
@@ -219,24 +187,8 @@ func (ec *executionContext) fieldContext_AnswerProfileUpdateQuestionPayload_user
 	return fc, nil
 }
 
-func (ec *executionContext) _ApproveProfileUpdateError_message(ctx context.Context, field graphql.CollectedField, obj *model.ApproveProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ApproveProfileUpdateError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ApproveProfileUpdateError_message(_ context.Context, _ graphql.CollectedField, obj *model.ApproveProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_ApproveProfileUpdateError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ApproveProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -265,24 +217,8 @@ func (ec *executionContext) fieldContext_ApproveProfileUpdateError_path(_ contex
 	return graphql.NewScalarFieldContext("ApproveProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ApproveProfileUpdateError_code(ctx context.Context, field graphql.CollectedField, obj *model.ApproveProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ApproveProfileUpdateError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNApproveProfileUpdateErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ApproveProfileUpdateError_code(_ context.Context, _ graphql.CollectedField, obj *model.ApproveProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_ApproveProfileUpdateError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ApproveProfileUpdateError", field, false, false, errors.New("field of type ApproveProfileUpdateErrorCode does not have child fields"))
@@ -384,24 +320,8 @@ func (ec *executionContext) fieldContext_ApproveProfileUpdatePayload_userErrors(
 	return fc, nil
 }
 
-func (ec *executionContext) _AskProfileUpdateQuestionError_message(ctx context.Context, field graphql.CollectedField, obj *model.AskProfileUpdateQuestionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AskProfileUpdateQuestionError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AskProfileUpdateQuestionError_message(_ context.Context, _ graphql.CollectedField, obj *model.AskProfileUpdateQuestionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_AskProfileUpdateQuestionError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AskProfileUpdateQuestionError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -430,24 +350,8 @@ func (ec *executionContext) fieldContext_AskProfileUpdateQuestionError_path(_ co
 	return graphql.NewScalarFieldContext("AskProfileUpdateQuestionError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AskProfileUpdateQuestionError_code(ctx context.Context, field graphql.CollectedField, obj *model.AskProfileUpdateQuestionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AskProfileUpdateQuestionError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNAskProfileUpdateQuestionErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AskProfileUpdateQuestionError_code(_ context.Context, _ graphql.CollectedField, obj *model.AskProfileUpdateQuestionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_AskProfileUpdateQuestionError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AskProfileUpdateQuestionError", field, false, false, errors.New("field of type AskProfileUpdateQuestionErrorCode does not have child fields"))
@@ -517,24 +421,8 @@ func (ec *executionContext) fieldContext_AskProfileUpdateQuestionPayload_userErr
 	return fc, nil
 }
 
-func (ec *executionContext) _AssignProfileUpdateError_message(ctx context.Context, field graphql.CollectedField, obj *model.AssignProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AssignProfileUpdateError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AssignProfileUpdateError_message(_ context.Context, _ graphql.CollectedField, obj *model.AssignProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_AssignProfileUpdateError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AssignProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -563,24 +451,8 @@ func (ec *executionContext) fieldContext_AssignProfileUpdateError_path(_ context
 	return graphql.NewScalarFieldContext("AssignProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AssignProfileUpdateError_code(ctx context.Context, field graphql.CollectedField, obj *model.AssignProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AssignProfileUpdateError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNAssignProfileUpdateErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AssignProfileUpdateError_code(_ context.Context, _ graphql.CollectedField, obj *model.AssignProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_AssignProfileUpdateError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AssignProfileUpdateError", field, false, false, errors.New("field of type AssignProfileUpdateErrorCode does not have child fields"))
@@ -650,70 +522,22 @@ func (ec *executionContext) fieldContext_AssignProfileUpdatePayload_userErrors(_
 	return fc, nil
 }
 
-func (ec *executionContext) _DirectoryCard_companyName(ctx context.Context, field graphql.CollectedField, obj *directory.Card) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryCard_companyName(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.CompanyName, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryCard_companyName(_ context.Context, _ graphql.CollectedField, obj *directory.Card) graphql.Marshaler {
+	return graphql.MarshalString(obj.CompanyName)
 }
 func (ec *executionContext) fieldContext_DirectoryCard_companyName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryCard", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryCard_country(ctx context.Context, field graphql.CollectedField, obj *directory.Card) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryCard_country(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Country, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryCard_country(_ context.Context, _ graphql.CollectedField, obj *directory.Card) graphql.Marshaler {
+	return graphql.MarshalString(obj.Country)
 }
 func (ec *executionContext) fieldContext_DirectoryCard_country(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryCard", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryCard_targetUrl(ctx context.Context, field graphql.CollectedField, obj *directory.Card) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryCard_targetUrl(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.TargetURL, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryCard_targetUrl(_ context.Context, _ graphql.CollectedField, obj *directory.Card) graphql.Marshaler {
+	return graphql.MarshalString(obj.TargetURL)
 }
 func (ec *executionContext) fieldContext_DirectoryCard_targetUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryCard", field, false, false, errors.New("field of type String does not have child fields"))
@@ -783,24 +607,8 @@ func (ec *executionContext) fieldContext_DirectoryListing_partner(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _DirectoryListing_isListed(ctx context.Context, field graphql.CollectedField, obj *directory.Listing) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryListing_isListed(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Listed, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryListing_isListed(_ context.Context, _ graphql.CollectedField, obj *directory.Listing) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.Listed)
 }
 func (ec *executionContext) fieldContext_DirectoryListing_isListed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryListing", field, false, false, errors.New("field of type Boolean does not have child fields"))
@@ -925,24 +733,8 @@ func (ec *executionContext) fieldContext_DirectoryListing_history(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _DirectoryListing_version(ctx context.Context, field graphql.CollectedField, obj *directory.Listing) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryListing_version(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Version, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryListing_version(_ context.Context, _ graphql.CollectedField, obj *directory.Listing) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Version)
 }
 func (ec *executionContext) fieldContext_DirectoryListing_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryListing", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -971,47 +763,15 @@ func (ec *executionContext) fieldContext_DirectoryLocation_id(_ context.Context,
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryLocation_companyName(ctx context.Context, field graphql.CollectedField, obj *directory.Location) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryLocation_companyName(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.CompanyName, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryLocation_companyName(_ context.Context, _ graphql.CollectedField, obj *directory.Location) graphql.Marshaler {
+	return graphql.MarshalString(obj.CompanyName)
 }
 func (ec *executionContext) fieldContext_DirectoryLocation_companyName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryLocation_country(ctx context.Context, field graphql.CollectedField, obj *directory.Location) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryLocation_country(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Country, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryLocation_country(_ context.Context, _ graphql.CollectedField, obj *directory.Location) graphql.Marshaler {
+	return graphql.MarshalString(obj.Country)
 }
 func (ec *executionContext) fieldContext_DirectoryLocation_country(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type String does not have child fields"))
@@ -1040,24 +800,8 @@ func (ec *executionContext) fieldContext_DirectoryLocation_region(_ context.Cont
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryLocation_targetUrl(ctx context.Context, field graphql.CollectedField, obj *directory.Location) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryLocation_targetUrl(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.TargetURL, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryLocation_targetUrl(_ context.Context, _ graphql.CollectedField, obj *directory.Location) graphql.Marshaler {
+	return graphql.MarshalString(obj.TargetURL)
 }
 func (ec *executionContext) fieldContext_DirectoryLocation_targetUrl(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type String does not have child fields"))
@@ -1086,24 +830,8 @@ func (ec *executionContext) fieldContext_DirectoryLocation_logoUrl(_ context.Con
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryLocation_isPublic(ctx context.Context, field graphql.CollectedField, obj *directory.Location) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryLocation_isPublic(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Visible, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryLocation_isPublic(_ context.Context, _ graphql.CollectedField, obj *directory.Location) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.Visible)
 }
 func (ec *executionContext) fieldContext_DirectoryLocation_isPublic(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type Boolean does not have child fields"))
@@ -1283,24 +1011,8 @@ func (ec *executionContext) fieldContext_DirectoryLocationConnection_totalCount(
 	return fc, nil
 }
 
-func (ec *executionContext) _DirectoryLocationEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *page.Edge[*directory.Location]) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryLocationEdge_cursor(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Cursor, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryLocationEdge_cursor(_ context.Context, _ graphql.CollectedField, obj *page.Edge[*directory.Location]) graphql.Marshaler {
+	return graphql.MarshalString(obj.Cursor)
 }
 func (ec *executionContext) fieldContext_DirectoryLocationEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryLocationEdge", field, false, false, errors.New("field of type String does not have child fields"))
@@ -1338,24 +1050,8 @@ func (ec *executionContext) fieldContext_DirectoryLocationEdge_node(_ context.Co
 	return fc, nil
 }
 
-func (ec *executionContext) _DirectoryRevision_version(ctx context.Context, field graphql.CollectedField, obj *directory.Revision) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryRevision_version(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Version, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryRevision_version(_ context.Context, _ graphql.CollectedField, obj *directory.Revision) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Version)
 }
 func (ec *executionContext) fieldContext_DirectoryRevision_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryRevision", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -1471,24 +1167,8 @@ func (ec *executionContext) fieldContext_DirectoryRevision_profileUpdate(_ conte
 	return fc, nil
 }
 
-func (ec *executionContext) _ExportProfileUpdateReportError_message(ctx context.Context, field graphql.CollectedField, obj *model.ExportProfileUpdateReportError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ExportProfileUpdateReportError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ExportProfileUpdateReportError_message(_ context.Context, _ graphql.CollectedField, obj *model.ExportProfileUpdateReportError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_ExportProfileUpdateReportError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ExportProfileUpdateReportError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -1517,24 +1197,8 @@ func (ec *executionContext) fieldContext_ExportProfileUpdateReportError_path(_ c
 	return graphql.NewScalarFieldContext("ExportProfileUpdateReportError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ExportProfileUpdateReportError_code(ctx context.Context, field graphql.CollectedField, obj *model.ExportProfileUpdateReportError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ExportProfileUpdateReportError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNExportProfileUpdateReportErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ExportProfileUpdateReportError_code(_ context.Context, _ graphql.CollectedField, obj *model.ExportProfileUpdateReportError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_ExportProfileUpdateReportError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ExportProfileUpdateReportError", field, false, false, errors.New("field of type ExportProfileUpdateReportErrorCode does not have child fields"))
@@ -1691,24 +1355,8 @@ func (ec *executionContext) fieldContext_ProfileUpdate_partner(_ context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _ProfileUpdate_company(ctx context.Context, field graphql.CollectedField, obj *directory.Request) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdate_company(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Company, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdate_company(_ context.Context, _ graphql.CollectedField, obj *directory.Request) graphql.Marshaler {
+	return graphql.MarshalString(obj.Company)
 }
 func (ec *executionContext) fieldContext_ProfileUpdate_company(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdate", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2168,24 +1816,8 @@ func (ec *executionContext) fieldContext_ProfileUpdate_closedAt(_ context.Contex
 	return graphql.NewScalarFieldContext("ProfileUpdate", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdate_version(ctx context.Context, field graphql.CollectedField, obj *directory.Request) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdate_version(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Version, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdate_version(_ context.Context, _ graphql.CollectedField, obj *directory.Request) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Version)
 }
 func (ec *executionContext) fieldContext_ProfileUpdate_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdate", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -2452,24 +2084,8 @@ func (ec *executionContext) fieldContext_ProfileUpdateConnection_totalCount(_ co
 	return fc, nil
 }
 
-func (ec *executionContext) _ProfileUpdateEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *page.Edge[*directory.Request]) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateEdge_cursor(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Cursor, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateEdge_cursor(_ context.Context, _ graphql.CollectedField, obj *page.Edge[*directory.Request]) graphql.Marshaler {
+	return graphql.MarshalString(obj.Cursor)
 }
 func (ec *executionContext) fieldContext_ProfileUpdateEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateEdge", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2507,24 +2123,8 @@ func (ec *executionContext) fieldContext_ProfileUpdateEdge_node(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ProfileUpdateEntry_number(ctx context.Context, field graphql.CollectedField, obj *directory.Entry) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateEntry_number(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Number, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateEntry_number(_ context.Context, _ graphql.CollectedField, obj *directory.Entry) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Number)
 }
 func (ec *executionContext) fieldContext_ProfileUpdateEntry_number(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateEntry", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -2622,24 +2222,8 @@ func (ec *executionContext) fieldContext_ProfileUpdateEntry_actorName(_ context.
 	return graphql.NewScalarFieldContext("ProfileUpdateEntry", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateEntry_isInternal(ctx context.Context, field graphql.CollectedField, obj *directory.Entry) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateEntry_isInternal(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.OperatorOnly, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateEntry_isInternal(_ context.Context, _ graphql.CollectedField, obj *directory.Entry) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.OperatorOnly)
 }
 func (ec *executionContext) fieldContext_ProfileUpdateEntry_isInternal(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateEntry", field, false, false, errors.New("field of type Boolean does not have child fields"))
@@ -2691,70 +2275,22 @@ func (ec *executionContext) fieldContext_ProfileUpdateEntry_untilAt(_ context.Co
 	return graphql.NewScalarFieldContext("ProfileUpdateEntry", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateMonth_month(ctx context.Context, field graphql.CollectedField, obj *directory.Month) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateMonth_month(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Month, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateMonth_month(_ context.Context, _ graphql.CollectedField, obj *directory.Month) graphql.Marshaler {
+	return graphql.MarshalString(obj.Month)
 }
 func (ec *executionContext) fieldContext_ProfileUpdateMonth_month(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateMonth", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateMonth_met(ctx context.Context, field graphql.CollectedField, obj *directory.Month) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateMonth_met(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Met, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateMonth_met(_ context.Context, _ graphql.CollectedField, obj *directory.Month) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Met)
 }
 func (ec *executionContext) fieldContext_ProfileUpdateMonth_met(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateMonth", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateMonth_breached(ctx context.Context, field graphql.CollectedField, obj *directory.Month) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateMonth_breached(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Breached, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateMonth_breached(_ context.Context, _ graphql.CollectedField, obj *directory.Month) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Breached)
 }
 func (ec *executionContext) fieldContext_ProfileUpdateMonth_breached(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateMonth", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -2783,47 +2319,15 @@ func (ec *executionContext) fieldContext_ProfileUpdateMonth_medianMinutes(_ cont
 	return graphql.NewScalarFieldContext("ProfileUpdateMonth", field, true, true, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateQuestion_number(ctx context.Context, field graphql.CollectedField, obj *directory.Question) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateQuestion_number(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Number, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateQuestion_number(_ context.Context, _ graphql.CollectedField, obj *directory.Question) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Number)
 }
 func (ec *executionContext) fieldContext_ProfileUpdateQuestion_number(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateQuestion", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateQuestion_text(ctx context.Context, field graphql.CollectedField, obj *directory.Question) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateQuestion_text(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Text, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateQuestion_text(_ context.Context, _ graphql.CollectedField, obj *directory.Question) graphql.Marshaler {
+	return graphql.MarshalString(obj.Text)
 }
 func (ec *executionContext) fieldContext_ProfileUpdateQuestion_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateQuestion", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2962,24 +2466,8 @@ func (ec *executionContext) fieldContext_ProfileUpdateQuestion_answeredAt(_ cont
 	return graphql.NewScalarFieldContext("ProfileUpdateQuestion", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _RejectProfileUpdateError_message(ctx context.Context, field graphql.CollectedField, obj *model.RejectProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RejectProfileUpdateError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RejectProfileUpdateError_message(_ context.Context, _ graphql.CollectedField, obj *model.RejectProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_RejectProfileUpdateError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RejectProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -3008,24 +2496,8 @@ func (ec *executionContext) fieldContext_RejectProfileUpdateError_path(_ context
 	return graphql.NewScalarFieldContext("RejectProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _RejectProfileUpdateError_code(ctx context.Context, field graphql.CollectedField, obj *model.RejectProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RejectProfileUpdateError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNRejectProfileUpdateErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RejectProfileUpdateError_code(_ context.Context, _ graphql.CollectedField, obj *model.RejectProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_RejectProfileUpdateError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RejectProfileUpdateError", field, false, false, errors.New("field of type RejectProfileUpdateErrorCode does not have child fields"))
@@ -3095,24 +2567,8 @@ func (ec *executionContext) fieldContext_RejectProfileUpdatePayload_userErrors(_
 	return fc, nil
 }
 
-func (ec *executionContext) _SetDirectoryListingError_message(ctx context.Context, field graphql.CollectedField, obj *model.SetDirectoryListingError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SetDirectoryListingError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SetDirectoryListingError_message(_ context.Context, _ graphql.CollectedField, obj *model.SetDirectoryListingError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_SetDirectoryListingError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SetDirectoryListingError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -3141,24 +2597,8 @@ func (ec *executionContext) fieldContext_SetDirectoryListingError_path(_ context
 	return graphql.NewScalarFieldContext("SetDirectoryListingError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _SetDirectoryListingError_code(ctx context.Context, field graphql.CollectedField, obj *model.SetDirectoryListingError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SetDirectoryListingError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNSetDirectoryListingErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SetDirectoryListingError_code(_ context.Context, _ graphql.CollectedField, obj *model.SetDirectoryListingError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_SetDirectoryListingError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SetDirectoryListingError", field, false, false, errors.New("field of type SetDirectoryListingErrorCode does not have child fields"))
@@ -3228,24 +2668,8 @@ func (ec *executionContext) fieldContext_SetDirectoryListingPayload_userErrors(_
 	return fc, nil
 }
 
-func (ec *executionContext) _SubmitProfileUpdateError_message(ctx context.Context, field graphql.CollectedField, obj *model.SubmitProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SubmitProfileUpdateError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SubmitProfileUpdateError_message(_ context.Context, _ graphql.CollectedField, obj *model.SubmitProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_SubmitProfileUpdateError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SubmitProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -3274,24 +2698,8 @@ func (ec *executionContext) fieldContext_SubmitProfileUpdateError_path(_ context
 	return graphql.NewScalarFieldContext("SubmitProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _SubmitProfileUpdateError_code(ctx context.Context, field graphql.CollectedField, obj *model.SubmitProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SubmitProfileUpdateError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNSubmitProfileUpdateErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SubmitProfileUpdateError_code(_ context.Context, _ graphql.CollectedField, obj *model.SubmitProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_SubmitProfileUpdateError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SubmitProfileUpdateError", field, false, false, errors.New("field of type SubmitProfileUpdateErrorCode does not have child fields"))
@@ -3361,24 +2769,8 @@ func (ec *executionContext) fieldContext_SubmitProfileUpdatePayload_userErrors(_
 	return fc, nil
 }
 
-func (ec *executionContext) _WithdrawProfileUpdateError_message(ctx context.Context, field graphql.CollectedField, obj *model.WithdrawProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WithdrawProfileUpdateError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _WithdrawProfileUpdateError_message(_ context.Context, _ graphql.CollectedField, obj *model.WithdrawProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_WithdrawProfileUpdateError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("WithdrawProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -3407,24 +2799,8 @@ func (ec *executionContext) fieldContext_WithdrawProfileUpdateError_path(_ conte
 	return graphql.NewScalarFieldContext("WithdrawProfileUpdateError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _WithdrawProfileUpdateError_code(ctx context.Context, field graphql.CollectedField, obj *model.WithdrawProfileUpdateError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_WithdrawProfileUpdateError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNWithdrawProfileUpdateErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _WithdrawProfileUpdateError_code(_ context.Context, _ graphql.CollectedField, obj *model.WithdrawProfileUpdateError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_WithdrawProfileUpdateError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("WithdrawProfileUpdateError", field, false, false, errors.New("field of type WithdrawProfileUpdateErrorCode does not have child fields"))
@@ -4179,14 +3555,16 @@ func (ec *executionContext) _AnswerProfileUpdateQuestionError(ctx context.Contex
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4222,14 +3600,16 @@ func (ec *executionContext) _AnswerProfileUpdateQuestionPayload(ctx context.Cont
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4270,14 +3650,16 @@ func (ec *executionContext) _ApproveProfileUpdateError(ctx context.Context, sel 
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4318,14 +3700,16 @@ func (ec *executionContext) _ApproveProfileUpdatePayload(ctx context.Context, se
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4366,14 +3750,16 @@ func (ec *executionContext) _AskProfileUpdateQuestionError(ctx context.Context, 
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4409,14 +3795,16 @@ func (ec *executionContext) _AskProfileUpdateQuestionPayload(ctx context.Context
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4457,14 +3845,16 @@ func (ec *executionContext) _AssignProfileUpdateError(ctx context.Context, sel a
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4500,14 +3890,16 @@ func (ec *executionContext) _AssignProfileUpdatePayload(ctx context.Context, sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4586,14 +3978,16 @@ func (ec *executionContext) _DirectoryCard(ctx context.Context, sel ast.Selectio
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4786,14 +4180,16 @@ func (ec *executionContext) _DirectoryListing(ctx context.Context, sel ast.Selec
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4897,14 +4293,16 @@ func (ec *executionContext) _DirectoryLocation(ctx context.Context, sel ast.Sele
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4983,14 +4381,16 @@ func (ec *executionContext) _DirectoryLocationConnection(ctx context.Context, se
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5026,14 +4426,16 @@ func (ec *executionContext) _DirectoryLocationEdge(ctx context.Context, sel ast.
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5150,14 +4552,16 @@ func (ec *executionContext) _DirectoryRevision(ctx context.Context, sel ast.Sele
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5198,14 +4602,16 @@ func (ec *executionContext) _ExportProfileUpdateReportError(ctx context.Context,
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5246,14 +4652,16 @@ func (ec *executionContext) _ExportProfileUpdateReportPayload(ctx context.Contex
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5856,14 +5264,16 @@ func (ec *executionContext) _ProfileUpdate(ctx context.Context, sel ast.Selectio
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5904,14 +5314,16 @@ func (ec *executionContext) _ProfileUpdateChange(ctx context.Context, sel ast.Se
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5990,14 +5402,16 @@ func (ec *executionContext) _ProfileUpdateConnection(ctx context.Context, sel as
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6033,14 +5447,16 @@ func (ec *executionContext) _ProfileUpdateEdge(ctx context.Context, sel ast.Sele
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6172,14 +5588,16 @@ func (ec *executionContext) _ProfileUpdateEntry(ctx context.Context, sel ast.Sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6258,14 +5676,16 @@ func (ec *executionContext) _ProfileUpdateMonth(ctx context.Context, sel ast.Sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6425,14 +5845,16 @@ func (ec *executionContext) _ProfileUpdateQuestion(ctx context.Context, sel ast.
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6473,14 +5895,16 @@ func (ec *executionContext) _RejectProfileUpdateError(ctx context.Context, sel a
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6516,14 +5940,16 @@ func (ec *executionContext) _RejectProfileUpdatePayload(ctx context.Context, sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6564,14 +5990,16 @@ func (ec *executionContext) _SetDirectoryListingError(ctx context.Context, sel a
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6607,14 +6035,16 @@ func (ec *executionContext) _SetDirectoryListingPayload(ctx context.Context, sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6655,14 +6085,16 @@ func (ec *executionContext) _SubmitProfileUpdateError(ctx context.Context, sel a
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6698,14 +6130,16 @@ func (ec *executionContext) _SubmitProfileUpdatePayload(ctx context.Context, sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6746,14 +6180,16 @@ func (ec *executionContext) _WithdrawProfileUpdateError(ctx context.Context, sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -6789,14 +6225,16 @@ func (ec *executionContext) _WithdrawProfileUpdatePayload(ctx context.Context, s
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }

@@ -107,24 +107,8 @@ func (ec *executionContext) field_ProductSubscription_history_args(ctx context.C
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _AddLicencesError_message(ctx context.Context, field graphql.CollectedField, obj *model.AddLicencesError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AddLicencesError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AddLicencesError_message(_ context.Context, _ graphql.CollectedField, obj *model.AddLicencesError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_AddLicencesError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AddLicencesError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -153,24 +137,8 @@ func (ec *executionContext) fieldContext_AddLicencesError_path(_ context.Context
 	return graphql.NewScalarFieldContext("AddLicencesError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AddLicencesError_code(ctx context.Context, field graphql.CollectedField, obj *model.AddLicencesError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AddLicencesError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNAddLicencesErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AddLicencesError_code(_ context.Context, _ graphql.CollectedField, obj *model.AddLicencesError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_AddLicencesError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AddLicencesError", field, false, false, errors.New("field of type AddLicencesErrorCode does not have child fields"))
@@ -240,24 +208,8 @@ func (ec *executionContext) fieldContext_AddLicencesPayload_userErrors(_ context
 	return fc, nil
 }
 
-func (ec *executionContext) _AssociateResellerError_message(ctx context.Context, field graphql.CollectedField, obj *model.AssociateResellerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AssociateResellerError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AssociateResellerError_message(_ context.Context, _ graphql.CollectedField, obj *model.AssociateResellerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_AssociateResellerError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AssociateResellerError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -286,24 +238,8 @@ func (ec *executionContext) fieldContext_AssociateResellerError_path(_ context.C
 	return graphql.NewScalarFieldContext("AssociateResellerError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AssociateResellerError_code(ctx context.Context, field graphql.CollectedField, obj *model.AssociateResellerError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AssociateResellerError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNAssociateResellerErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AssociateResellerError_code(_ context.Context, _ graphql.CollectedField, obj *model.AssociateResellerError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_AssociateResellerError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AssociateResellerError", field, false, false, errors.New("field of type AssociateResellerErrorCode does not have child fields"))
@@ -373,24 +309,8 @@ func (ec *executionContext) fieldContext_AssociateResellerPayload_userErrors(_ c
 	return fc, nil
 }
 
-func (ec *executionContext) _CancelProductSubscriptionError_message(ctx context.Context, field graphql.CollectedField, obj *model.CancelProductSubscriptionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CancelProductSubscriptionError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CancelProductSubscriptionError_message(_ context.Context, _ graphql.CollectedField, obj *model.CancelProductSubscriptionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_CancelProductSubscriptionError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CancelProductSubscriptionError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -419,24 +339,8 @@ func (ec *executionContext) fieldContext_CancelProductSubscriptionError_path(_ c
 	return graphql.NewScalarFieldContext("CancelProductSubscriptionError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _CancelProductSubscriptionError_code(ctx context.Context, field graphql.CollectedField, obj *model.CancelProductSubscriptionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CancelProductSubscriptionError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNCancelProductSubscriptionErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CancelProductSubscriptionError_code(_ context.Context, _ graphql.CollectedField, obj *model.CancelProductSubscriptionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_CancelProductSubscriptionError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CancelProductSubscriptionError", field, false, false, errors.New("field of type CancelProductSubscriptionErrorCode does not have child fields"))
@@ -506,24 +410,8 @@ func (ec *executionContext) fieldContext_CancelProductSubscriptionPayload_userEr
 	return fc, nil
 }
 
-func (ec *executionContext) _DesignateSupportContactError_message(ctx context.Context, field graphql.CollectedField, obj *model.DesignateSupportContactError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DesignateSupportContactError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DesignateSupportContactError_message(_ context.Context, _ graphql.CollectedField, obj *model.DesignateSupportContactError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_DesignateSupportContactError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DesignateSupportContactError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -552,24 +440,8 @@ func (ec *executionContext) fieldContext_DesignateSupportContactError_path(_ con
 	return graphql.NewScalarFieldContext("DesignateSupportContactError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DesignateSupportContactError_code(ctx context.Context, field graphql.CollectedField, obj *model.DesignateSupportContactError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DesignateSupportContactError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNDesignateSupportContactErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DesignateSupportContactError_code(_ context.Context, _ graphql.CollectedField, obj *model.DesignateSupportContactError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_DesignateSupportContactError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DesignateSupportContactError", field, false, false, errors.New("field of type DesignateSupportContactErrorCode does not have child fields"))
@@ -836,24 +708,8 @@ func (ec *executionContext) fieldContext_ProductSubscription_offer(_ context.Con
 	return fc, nil
 }
 
-func (ec *executionContext) _ProductSubscription_offerName(ctx context.Context, field graphql.CollectedField, obj *subscription.Subscription) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscription_offerName(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.OfferName, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscription_offerName(_ context.Context, _ graphql.CollectedField, obj *subscription.Subscription) graphql.Marshaler {
+	return graphql.MarshalString(obj.OfferName)
 }
 func (ec *executionContext) fieldContext_ProductSubscription_offerName(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type String does not have child fields"))
@@ -882,24 +738,8 @@ func (ec *executionContext) fieldContext_ProductSubscription_friendlyName(_ cont
 	return graphql.NewScalarFieldContext("ProductSubscription", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ProductSubscription_quantity(ctx context.Context, field graphql.CollectedField, obj *subscription.Subscription) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscription_quantity(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Quantity, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscription_quantity(_ context.Context, _ graphql.CollectedField, obj *subscription.Subscription) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Quantity)
 }
 func (ec *executionContext) fieldContext_ProductSubscription_quantity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -1084,24 +924,8 @@ func (ec *executionContext) fieldContext_ProductSubscription_statusMessage(_ con
 	return graphql.NewScalarFieldContext("ProductSubscription", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ProductSubscription_isRenewedAutomatically(ctx context.Context, field graphql.CollectedField, obj *subscription.Subscription) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscription_isRenewedAutomatically(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.AutoRenew, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscription_isRenewedAutomatically(_ context.Context, _ graphql.CollectedField, obj *subscription.Subscription) graphql.Marshaler {
+	return graphql.MarshalBoolean(obj.AutoRenew)
 }
 func (ec *executionContext) fieldContext_ProductSubscription_isRenewedAutomatically(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type Boolean does not have child fields"))
@@ -1491,24 +1315,8 @@ func (ec *executionContext) fieldContext_ProductSubscription_history(ctx context
 	return fc, nil
 }
 
-func (ec *executionContext) _ProductSubscription_version(ctx context.Context, field graphql.CollectedField, obj *subscription.Subscription) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscription_version(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Version, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscription_version(_ context.Context, _ graphql.CollectedField, obj *subscription.Subscription) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Version)
 }
 func (ec *executionContext) fieldContext_ProductSubscription_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -1688,24 +1496,8 @@ func (ec *executionContext) fieldContext_ProductSubscriptionConnection_totalCoun
 	return fc, nil
 }
 
-func (ec *executionContext) _ProductSubscriptionEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *page.Edge[*subscription.Subscription]) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscriptionEdge_cursor(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Cursor, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscriptionEdge_cursor(_ context.Context, _ graphql.CollectedField, obj *page.Edge[*subscription.Subscription]) graphql.Marshaler {
+	return graphql.MarshalString(obj.Cursor)
 }
 func (ec *executionContext) fieldContext_ProductSubscriptionEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscriptionEdge", field, false, false, errors.New("field of type String does not have child fields"))
@@ -1890,24 +1682,8 @@ func (ec *executionContext) fieldContext_ProductSubscriptionEvent_status(_ conte
 	return graphql.NewScalarFieldContext("ProductSubscriptionEvent", field, false, false, errors.New("field of type ProductSubscriptionStatus does not have child fields"))
 }
 
-func (ec *executionContext) _ProductSubscriptionEvent_quantity(ctx context.Context, field graphql.CollectedField, obj *subscription.Event) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscriptionEvent_quantity(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Quantity, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscriptionEvent_quantity(_ context.Context, _ graphql.CollectedField, obj *subscription.Event) graphql.Marshaler {
+	return graphql.MarshalInt(obj.Quantity)
 }
 func (ec *executionContext) fieldContext_ProductSubscriptionEvent_quantity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscriptionEvent", field, false, false, errors.New("field of type Int does not have child fields"))
@@ -2073,24 +1849,8 @@ func (ec *executionContext) fieldContext_ProductSubscriptionEventConnection_tota
 	return fc, nil
 }
 
-func (ec *executionContext) _ProductSubscriptionEventEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *page.Edge[*subscription.Event]) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscriptionEventEdge_cursor(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Cursor, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscriptionEventEdge_cursor(_ context.Context, _ graphql.CollectedField, obj *page.Edge[*subscription.Event]) graphql.Marshaler {
+	return graphql.MarshalString(obj.Cursor)
 }
 func (ec *executionContext) fieldContext_ProductSubscriptionEventEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscriptionEventEdge", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2128,24 +1888,8 @@ func (ec *executionContext) fieldContext_ProductSubscriptionEventEdge_node(_ con
 	return fc, nil
 }
 
-func (ec *executionContext) _ReactivateProductSubscriptionError_message(ctx context.Context, field graphql.CollectedField, obj *model.ReactivateProductSubscriptionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ReactivateProductSubscriptionError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ReactivateProductSubscriptionError_message(_ context.Context, _ graphql.CollectedField, obj *model.ReactivateProductSubscriptionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_ReactivateProductSubscriptionError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ReactivateProductSubscriptionError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2174,24 +1918,8 @@ func (ec *executionContext) fieldContext_ReactivateProductSubscriptionError_path
 	return graphql.NewScalarFieldContext("ReactivateProductSubscriptionError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ReactivateProductSubscriptionError_code(ctx context.Context, field graphql.CollectedField, obj *model.ReactivateProductSubscriptionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ReactivateProductSubscriptionError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNReactivateProductSubscriptionErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ReactivateProductSubscriptionError_code(_ context.Context, _ graphql.CollectedField, obj *model.ReactivateProductSubscriptionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_ReactivateProductSubscriptionError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ReactivateProductSubscriptionError", field, false, false, errors.New("field of type ReactivateProductSubscriptionErrorCode does not have child fields"))
@@ -2261,24 +1989,8 @@ func (ec *executionContext) fieldContext_ReactivateProductSubscriptionPayload_us
 	return fc, nil
 }
 
-func (ec *executionContext) _ReduceLicencesError_message(ctx context.Context, field graphql.CollectedField, obj *model.ReduceLicencesError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ReduceLicencesError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ReduceLicencesError_message(_ context.Context, _ graphql.CollectedField, obj *model.ReduceLicencesError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_ReduceLicencesError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ReduceLicencesError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2307,24 +2019,8 @@ func (ec *executionContext) fieldContext_ReduceLicencesError_path(_ context.Cont
 	return graphql.NewScalarFieldContext("ReduceLicencesError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ReduceLicencesError_code(ctx context.Context, field graphql.CollectedField, obj *model.ReduceLicencesError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ReduceLicencesError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNReduceLicencesErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ReduceLicencesError_code(_ context.Context, _ graphql.CollectedField, obj *model.ReduceLicencesError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_ReduceLicencesError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ReduceLicencesError", field, false, false, errors.New("field of type ReduceLicencesErrorCode does not have child fields"))
@@ -2394,24 +2090,8 @@ func (ec *executionContext) fieldContext_ReduceLicencesPayload_userErrors(_ cont
 	return fc, nil
 }
 
-func (ec *executionContext) _RenameProductSubscriptionError_message(ctx context.Context, field graphql.CollectedField, obj *model.RenameProductSubscriptionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RenameProductSubscriptionError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RenameProductSubscriptionError_message(_ context.Context, _ graphql.CollectedField, obj *model.RenameProductSubscriptionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_RenameProductSubscriptionError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RenameProductSubscriptionError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2440,24 +2120,8 @@ func (ec *executionContext) fieldContext_RenameProductSubscriptionError_path(_ c
 	return graphql.NewScalarFieldContext("RenameProductSubscriptionError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _RenameProductSubscriptionError_code(ctx context.Context, field graphql.CollectedField, obj *model.RenameProductSubscriptionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RenameProductSubscriptionError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNRenameProductSubscriptionErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RenameProductSubscriptionError_code(_ context.Context, _ graphql.CollectedField, obj *model.RenameProductSubscriptionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_RenameProductSubscriptionError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RenameProductSubscriptionError", field, false, false, errors.New("field of type RenameProductSubscriptionErrorCode does not have child fields"))
@@ -2527,24 +2191,8 @@ func (ec *executionContext) fieldContext_RenameProductSubscriptionPayload_userEr
 	return fc, nil
 }
 
-func (ec *executionContext) _SetProductSubscriptionRenewalError_message(ctx context.Context, field graphql.CollectedField, obj *model.SetProductSubscriptionRenewalError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SetProductSubscriptionRenewalError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SetProductSubscriptionRenewalError_message(_ context.Context, _ graphql.CollectedField, obj *model.SetProductSubscriptionRenewalError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_SetProductSubscriptionRenewalError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SetProductSubscriptionRenewalError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2573,24 +2221,8 @@ func (ec *executionContext) fieldContext_SetProductSubscriptionRenewalError_path
 	return graphql.NewScalarFieldContext("SetProductSubscriptionRenewalError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _SetProductSubscriptionRenewalError_code(ctx context.Context, field graphql.CollectedField, obj *model.SetProductSubscriptionRenewalError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SetProductSubscriptionRenewalError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNSetProductSubscriptionRenewalErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SetProductSubscriptionRenewalError_code(_ context.Context, _ graphql.CollectedField, obj *model.SetProductSubscriptionRenewalError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_SetProductSubscriptionRenewalError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SetProductSubscriptionRenewalError", field, false, false, errors.New("field of type SetProductSubscriptionRenewalErrorCode does not have child fields"))
@@ -2660,24 +2292,8 @@ func (ec *executionContext) fieldContext_SetProductSubscriptionRenewalPayload_us
 	return fc, nil
 }
 
-func (ec *executionContext) _SuspendProductSubscriptionError_message(ctx context.Context, field graphql.CollectedField, obj *model.SuspendProductSubscriptionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SuspendProductSubscriptionError_message(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SuspendProductSubscriptionError_message(_ context.Context, _ graphql.CollectedField, obj *model.SuspendProductSubscriptionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
 }
 func (ec *executionContext) fieldContext_SuspendProductSubscriptionError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SuspendProductSubscriptionError", field, false, false, errors.New("field of type String does not have child fields"))
@@ -2706,24 +2322,8 @@ func (ec *executionContext) fieldContext_SuspendProductSubscriptionError_path(_ 
 	return graphql.NewScalarFieldContext("SuspendProductSubscriptionError", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _SuspendProductSubscriptionError_code(ctx context.Context, field graphql.CollectedField, obj *model.SuspendProductSubscriptionError) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SuspendProductSubscriptionError_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNSuspendProductSubscriptionErrorCode2string(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SuspendProductSubscriptionError_code(_ context.Context, _ graphql.CollectedField, obj *model.SuspendProductSubscriptionError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
 }
 func (ec *executionContext) fieldContext_SuspendProductSubscriptionError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SuspendProductSubscriptionError", field, false, false, errors.New("field of type SuspendProductSubscriptionErrorCode does not have child fields"))
@@ -3369,14 +2969,16 @@ func (ec *executionContext) _AddLicencesError(ctx context.Context, sel ast.Selec
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -3412,14 +3014,16 @@ func (ec *executionContext) _AddLicencesPayload(ctx context.Context, sel ast.Sel
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -3460,14 +3064,16 @@ func (ec *executionContext) _AssociateResellerError(ctx context.Context, sel ast
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -3503,14 +3109,16 @@ func (ec *executionContext) _AssociateResellerPayload(ctx context.Context, sel a
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -3551,14 +3159,16 @@ func (ec *executionContext) _CancelProductSubscriptionError(ctx context.Context,
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -3594,14 +3204,16 @@ func (ec *executionContext) _CancelProductSubscriptionPayload(ctx context.Contex
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -3642,14 +3254,16 @@ func (ec *executionContext) _DesignateSupportContactError(ctx context.Context, s
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -3685,14 +3299,16 @@ func (ec *executionContext) _DesignateSupportContactPayload(ctx context.Context,
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4426,14 +4042,16 @@ func (ec *executionContext) _ProductSubscription(ctx context.Context, sel ast.Se
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4512,14 +4130,16 @@ func (ec *executionContext) _ProductSubscriptionConnection(ctx context.Context, 
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4555,14 +4175,16 @@ func (ec *executionContext) _ProductSubscriptionEdge(ctx context.Context, sel as
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4727,14 +4349,16 @@ func (ec *executionContext) _ProductSubscriptionEvent(ctx context.Context, sel a
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4813,14 +4437,16 @@ func (ec *executionContext) _ProductSubscriptionEventConnection(ctx context.Cont
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4856,14 +4482,16 @@ func (ec *executionContext) _ProductSubscriptionEventEdge(ctx context.Context, s
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4904,14 +4532,16 @@ func (ec *executionContext) _ReactivateProductSubscriptionError(ctx context.Cont
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4947,14 +4577,16 @@ func (ec *executionContext) _ReactivateProductSubscriptionPayload(ctx context.Co
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -4995,14 +4627,16 @@ func (ec *executionContext) _ReduceLicencesError(ctx context.Context, sel ast.Se
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5038,14 +4672,16 @@ func (ec *executionContext) _ReduceLicencesPayload(ctx context.Context, sel ast.
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5086,14 +4722,16 @@ func (ec *executionContext) _RenameProductSubscriptionError(ctx context.Context,
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5129,14 +4767,16 @@ func (ec *executionContext) _RenameProductSubscriptionPayload(ctx context.Contex
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5177,14 +4817,16 @@ func (ec *executionContext) _SetProductSubscriptionRenewalError(ctx context.Cont
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5220,14 +4862,16 @@ func (ec *executionContext) _SetProductSubscriptionRenewalPayload(ctx context.Co
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5268,14 +4912,16 @@ func (ec *executionContext) _SuspendProductSubscriptionError(ctx context.Context
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }
@@ -5311,14 +4957,16 @@ func (ec *executionContext) _SuspendProductSubscriptionPayload(ctx context.Conte
 		return graphql.Null
 	}
 
-	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
 
-	ec.ProcessDeferredGroup(graphql.DeferredGroup{
-		Defers:   deferLabelToView,
-		Path:     graphql.GetPath(ctx),
-		FieldSet: deferredFieldSet,
-		Context:  ctx,
-	})
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
 
 	return out
 }

@@ -10,6 +10,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/channelgraph/channelgraph/internal/fault"
@@ -181,12 +183,30 @@ func (q Query) Cursor(value any, id ident.ID) string {
 	if t, ok := value.(time.Time); ok {
 		value = t.UnixMicro()
 	}
-	s, err := json.Marshal(value)
+	b := make([]byte, 0, 128)
+	b = appendJSON(append(b, `{"v":1,"o":`...), q.orderName())
+	b = appendJSON(append(b, `,"f":`...), q.filter)
+	b = appendJSON(append(b, `,"s":`...), value)
+	b = append(appendJSON(append(b, `,"i":`...), string(id)), '}')
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// appendJSON appends a sort value as json.Marshal writes it: a page has a
+// cursor for each row, and most of them hold nothing that needs care.
+func appendJSON(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case string:
+		if !strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune(`"\<>&`, r) }) {
+			return append(append(append(b, '"'), v...), '"')
+		}
+	}
+	raw, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // sort values are text, times and integers
 	}
-	b, _ := json.Marshal(cursor{V: 1, O: q.orderName(), F: q.filter, S: s, I: id})
-	return base64.RawURLEncoding.EncodeToString(b)
+	return append(b, raw...)
 }
 
 func hash(filter any) string {

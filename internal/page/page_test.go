@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -339,6 +340,20 @@ func TestWalkShowsEveryRowOnce(t *testing.T) {
 		slices.Reverse(all)
 		if !slices.Equal(seen, all) {
 			t.Fatalf("got %v, want %v", seen, all)
+		}
+	})
+}
+
+func TestCursorsAreWrittenAsTheyAreRead(t *testing.T) {
+	t.Parallel()
+	q, _ := Args{}.Resolve(byName, struct{ Status string }{"OPEN"})
+	rapid.Check(t, func(t *rapid.T) {
+		for _, v := range []any{rapid.String().Draw(t, "text"), rapid.Int64().Draw(t, "number"), rapid.StringOf(rapid.RuneFrom([]rune("a\"\\<>&/ ~\x7fé\n"))).Draw(t, "special")} {
+			s, _ := json.Marshal(v)
+			want, _ := json.Marshal(cursor{V: 1, O: q.orderName(), F: q.filter, S: s, I: someID})
+			if got, _ := base64.RawURLEncoding.DecodeString(q.Cursor(v, someID)); string(got) != string(want) {
+				t.Fatalf("%s, but JSON is %s", got, want)
+			}
 		}
 	})
 }

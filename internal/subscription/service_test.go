@@ -3,6 +3,7 @@ package subscription
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -470,7 +471,7 @@ func TestShows(t *testing.T) {
 			t.Errorf("the seller does not find it %s, %v", name, err)
 		}
 	}
-	if pages, err := w.OfCustomers(t.Context(), w.sibling.gina, []ident.ID{w.customer.ID}, page.Args{}, nil, Filter{ResellerID: &w.reseller.ID}); err != nil ||
+	if pages, err := w.OfCustomers(t.Context(), w.sibling.gina, []ident.ID{w.customer.ID}, page.Args{}, nil, Filter{ResellerID: &w.reseller.ID}, ""); err != nil ||
 		len(pages[w.customer.ID].Nodes()) > 0 {
 		t.Error("a sibling finds it among the customer's", err)
 	}
@@ -888,7 +889,7 @@ func TestOfCustomers(t *testing.T) {
 	for who, a := range map[string]access.Actor{"provider": w.provider.gina, "reseller": w.reseller.gina, "customer": w.buyer, "other": w.other.gina, "operator": w.chief} {
 		for _, args := range []page.Args{{First: new(3)}, {Last: new(2)}, {}} {
 			before := w.db.Queries()
-			pages, err := w.OfCustomers(t.Context(), a, customers, args, &Order{Field: ByCreated}, Filter{Status: []Status{Active}})
+			pages, err := w.OfCustomers(t.Context(), a, customers, args, &Order{Field: ByCreated}, Filter{Status: []Status{Active}}, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -907,7 +908,7 @@ func TestOfCustomers(t *testing.T) {
 			}
 		}
 	}
-	pages, err := w.OfCustomers(t.Context(), w.provider.gina, customers, page.Args{First: new(3)}, nil, Filter{})
+	pages, err := w.OfCustomers(t.Context(), w.provider.gina, customers, page.Args{First: new(3)}, nil, Filter{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -916,9 +917,51 @@ func TestOfCustomers(t *testing.T) {
 	if err != nil || len(rest.Nodes()) != 2 {
 		t.Error(len(rest.Nodes()), err)
 	}
-	none, err := w.OfCustomers(t.Context(), access.Anonymous("en", ""), customers, page.Args{}, nil, Filter{})
+	none, err := w.OfCustomers(t.Context(), access.Anonymous("en", ""), customers, page.Args{}, nil, Filter{}, "")
 	if err != nil || len(none[customers[0]].Nodes()) > 0 {
 		t.Error(err)
+	}
+}
+
+// What is shown of the subscriptions of many customers is what a list tells of
+// them, and a field that nobody has thought of gets all of it.
+func TestWhatIsShownOfSubscriptions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sold(w.offer, 2)
+	var known []string
+	for f := range columnsOf {
+		known = append(known, f)
+	}
+	for name, fields := range map[string][]string{"nothing": nil, "a few": {"offerName", "status", "supportContact"}, "all that are known": known, "another": {"id", "history"}} {
+		shown := Showing(fields)
+		if (shown == "") != (name == "another") {
+			t.Fatalf("%s: %q", name, shown)
+		}
+		pages, err := w.OfCustomers(t.Context(), w.provider.gina, []ident.ID{w.customer.ID}, page.Args{}, nil, Filter{}, shown)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		want, err := w.List(t.Context(), w.provider.gina, page.Args{}, nil, Filter{CustomerID: &w.customer.ID})
+		if err != nil || len(want.Edges) == 0 || len(pages[w.customer.ID].Edges) != len(want.Edges) {
+			t.Fatal(name, len(want.Edges), err)
+		}
+		for i, e := range want.Edges {
+			got := pages[w.customer.ID].Edges[i]
+			if got.Cursor != e.Cursor {
+				t.Errorf("%s: the cursors differ", name)
+			}
+			for _, f := range reflect.VisibleFields(reflect.TypeFor[Subscription]()) {
+				column := strings.Split(f.Tag.Get("bun"), ",")[0]
+				if f.Name == "BaseModel" || shown != "" && !slices.Contains(strings.Split(string(shown), ","), column) {
+					continue
+				}
+				a, b := reflect.ValueOf(*got.Node).FieldByIndex(f.Index).Interface(), reflect.ValueOf(*e.Node).FieldByIndex(f.Index).Interface()
+				if !reflect.DeepEqual(a, b) {
+					t.Errorf("%s: %s is %v, want %v", name, column, a, b)
+				}
+			}
+		}
 	}
 }
 
