@@ -2,10 +2,12 @@ package graph
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,7 +52,7 @@ func TestTrustedDocuments(t *testing.T) {
 	if strict.handler, err = New(strict.Deps); err != nil {
 		t.Fatal(err)
 	}
-	id, text := documentOf(t, "displayName")
+	id, text := documentOf(t, "query Viewer {")
 	const adHoc = `{"query":"{ viewer { roles } partners { nodes { id } } }"}`
 	byID := `{"documentId":"` + id + `","operationName":"Viewer","variables":{}}`
 	for name, c := range map[string]struct {
@@ -136,8 +138,12 @@ func TestManifestHoldsTheExamples(t *testing.T) {
 	if len(want) < 5 {
 		t.Fatalf("%d examples", len(want))
 	}
+	var all map[string]string
+	if err := json.Unmarshal(manifestJSON, &all); err != nil {
+		t.Fatal(err)
+	}
 	for _, text := range want {
-		if _, found := documentOf(t, text); found != text {
+		if !slices.Contains(slices.Collect(maps.Values(all)), text) {
 			t.Errorf("not in the manifest, put it into graph/documents: %s", text)
 		}
 	}
