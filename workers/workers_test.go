@@ -738,7 +738,7 @@ func TestLogsCarryTheRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	drain(t, s)
-	await(t, s, func() bool { return s.inFlight() == 0 })
+	await(t, s, func() bool { return strings.Contains(log.String(), "failed for good") }) // told after the commit
 	var line map[string]any
 	for l := range strings.Lines(log.String()) {
 		if strings.Contains(l, "failed for good") {
