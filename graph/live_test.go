@@ -515,7 +515,7 @@ func TestStreamLives(t *testing.T) {
 		t.Parallel()
 		w := w.on(t)
 		p := w.serve(func(l *live) { l.life = 100 * time.Millisecond })
-		p.started(w.signIn(w.contoso.admin)).ends(reasonReconnect)
+		p.started(w.signIn(w.tailspin.admin)).ends(reasonReconnect)
 	})
 	t.Run("until the server stops", func(t *testing.T) {
 		t.Parallel()
