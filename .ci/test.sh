@@ -50,21 +50,19 @@ suite() {
 
 plain() { go test -json -count=1 -timeout 15m -p 2 ./...; }
 
-# raced looks for races, which takes five times as long, where goroutines meet: the whole
-# product in its stories, the doors, the queue, and what locks, wakes, sends and counts.
-# Everything else runs without, and so do the API's isolation tests, which ask some ten
-# thousand questions one after the other.
-meeting='/(graph|workers|internal/(app|web|database|event|outbox|rollup|mail|webhook|invitation|order))$'
-isolation='^(TestCanaryCrawl|TestMutationsStayInside|TestTwinWorlds|TestEveryRuleIsMissed|TestForeignCursors|TestWhoSeesWhat|TestWhoMayDoWhat)$'
+# raced looks for races, which takes five times as long, where goroutines meet: the queue and
+# what locks, wakes, sends and counts, and the API's streams. All else runs without.
+meeting='/(workers|internal/(database|event|outbox|rollup|webhook))$'
+streams='Stream|Socket|Live|Flood|Budget|Cache|Deadline|Typed'
 raced() {
 	local status=0
-	go list ./... | grep -E "$meeting" | xargs go test -json -race -count=1 -timeout 15m -p 2 -skip "$isolation" || status=1
+	go list ./... | grep -E "$meeting" | xargs go test -json -race -count=1 -timeout 15m -p 2 || status=1
+	go test -json -race -count=1 -timeout 15m -run "$streams" -skip StayInside ./graph || status=1
 	go list ./... | grep -vE "$meeting" | xargs go test -json -count=1 -timeout 15m -p 2 || status=1
-	go test -json -count=1 -timeout 15m -run "$isolation" ./graph || status=1
 	return "$status"
 }
 export -f plain raced
-export meeting isolation
+export meeting streams
 
 # ran FILE fails unless a test ran. A package without tests is not a test.
 ran() {
