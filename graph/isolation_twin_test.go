@@ -108,7 +108,7 @@ func TestTwinWorlds(t *testing.T) {
 	c.join(&tenant{label: "operator", kind: access.Operator})
 	c.write()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each is some hundred requests
-		if err := f.Value.Set("4"); err != nil {
+		if err := f.Value.Set("2"); err != nil {
 			t.Fatal(err)
 		}
 	}
