@@ -188,9 +188,9 @@ func (s *Service) firstCard(ctx context.Context, tx *database.Tx, p *partner.Par
 	if site == "" {
 		site = "https://" + p.TenantDomain
 	}
-	target, err := targetURL(site)
-	if err != nil {
-		return nil //nolint:nilerr // a page without https comes by a request instead
+	target, _ := targetURL(site)
+	if target == "" { // such as a page without https: the provider files a request for its first card
+		return nil
 	}
 	return insertLocations(ctx, tx, []*Location{{ID: ident.New(ident.Location), PartnerID: p.ID, CompanyName: p.LegalName,
 		NameFolded: address.Fold(p.LegalName), Country: p.Country, Region: p.Region, TargetURL: target, CreatedAt: tx.Now, UpdatedAt: tx.Now}})
