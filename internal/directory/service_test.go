@@ -973,3 +973,18 @@ func TestReport(t *testing.T) {
 		t.Errorf("%s holds %q, %v", d.Export.FileName(), csv.String(), err)
 	}
 }
+
+// A website that cannot stand on a card makes none: the provider is listed, and
+// files a request for its first card.
+func TestNoFirstCard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, gina := w.company("Plain", func(in *partner.RegisterInput) { in.Website = new("http://www.plain.example") })
+	l, err := w.SetListing(t.Context(), gina, SetListingInput{Listed: true})
+	if err != nil || !l.Listed {
+		t.Fatal(l, err)
+	}
+	if cards, err := w.Locations(t.Context(), l); err != nil || len(cards) != 0 {
+		t.Error(cards, err)
+	}
+}
