@@ -22,36 +22,51 @@ type Presence struct {
 	// session do not go with it.
 	TokenID ident.ID
 	Scopes  []Permission
+	// Holder is the user, where the door read it in the statement that found
+	// the session or token, so that both are of one moment.
+	Holder *Holder
 }
 
-// Load reads the actor behind a presence: organization, kind and roles as
-// they are now. A user who is absent, disabled or not yet active is nobody.
+// Holder is what an actor is made of: a user with its organization and roles.
+type Holder struct {
+	ID             ident.ID `bun:"holder_id,scanonly"`
+	Status         string   `bun:"holder_status,scanonly"`
+	OrganizationID ident.ID `bun:"holder_organization_id,scanonly"`
+	Kind           Kind     `bun:"holder_kind,scanonly"`
+	FirstName      string   `bun:"holder_first_name,scanonly"`
+	LastName       string   `bun:"holder_last_name,scanonly"`
+	Email          string   `bun:"holder_email,scanonly"`
+	Locale         string   `bun:"holder_locale,scanonly"`
+	Roles          string   `bun:"holder_roles,scanonly"`
+	PartnerID      ident.ID `bun:"holder_partner_id,scanonly"`
+}
+
+const holderColumns = `u.id AS holder_id, u.status AS holder_status, u.organization_id AS holder_organization_id, o.kind AS holder_kind,
+	u.first_name AS holder_first_name, u.last_name AS holder_last_name, u.email AS holder_email, u.locale AS holder_locale,
+	coalesce((SELECT string_agg(r.role, ',') FROM user_role AS r WHERE r.user_id = u.id), '') AS holder_roles,
+	coalesce((SELECT p.id FROM partner AS p WHERE p.organization_id = o.id), '') AS holder_partner_id`
+
+// WithHolder adds to a query the user that a column of it names, for a Holder
+// of its rows.
+func WithHolder(q *bun.SelectQuery, column string) *bun.SelectQuery {
+	return q.Join("JOIN user_account AS u ON u.id = ?", bun.Ident(column)).Join("JOIN organization AS o ON o.id = u.organization_id").ColumnExpr(holderColumns)
+}
+
+// Load makes the actor behind a presence, with organization, kind and roles:
+// of the presence's holder, or else as they are now. A user who is absent,
+// disabled or not yet active is nobody.
 func Load(ctx context.Context, idb bun.IDB, p Presence) (Actor, error) {
-	var row struct {
-		ID             ident.ID
-		OrganizationID ident.ID
-		Kind           Kind
-		FirstName      string
-		LastName       string
-		Email          string
-		Locale         string
-		Roles          string
-		PartnerID      ident.ID
+	row := p.Holder
+	if row == nil {
+		row = new(Holder)
+		err := idb.NewSelect().TableExpr("user_account AS u").Join("JOIN organization AS o ON o.id = u.organization_id").
+			ColumnExpr(holderColumns).Where("u.id = ?", p.UserID).Scan(ctx, row)
+		if err != nil && !database.IsNoRows(err) {
+			return Actor{}, err
+		}
 	}
-	q := idb.NewSelect().TableExpr("user_account AS u").Join("JOIN organization AS o ON o.id = u.organization_id").
-		ColumnExpr("u.id, u.organization_id, o.kind, u.first_name, u.last_name, u.email, u.locale").
-		ColumnExpr("coalesce((SELECT string_agg(r.role, ',') FROM user_role AS r WHERE r.user_id = u.id), '') AS roles").
-		ColumnExpr("coalesce((SELECT p.id FROM partner AS p WHERE p.organization_id = o.id), '') AS partner_id").
-		Where("u.id = ?", p.UserID)
-	if !without("Load: active users only") {
-		q = q.Where("u.status = 'ACTIVE'")
-	}
-	err := q.Scan(ctx, &row)
-	if database.IsNoRows(err) {
+	if row.ID == "" || row.ID != p.UserID || row.Status != "ACTIVE" && !without("Load: active users only") {
 		return Anonymous("en", p.IPPrefix), nil
-	}
-	if err != nil {
-		return Actor{}, err
 	}
 	a := Actor{
 		UserID: row.ID, OrganizationID: row.OrganizationID, PartnerID: row.PartnerID, SessionID: p.SessionID,
@@ -61,8 +76,9 @@ func Load(ctx context.Context, idb bun.IDB, p Presence) (Actor, error) {
 	if p.TokenID != "" {
 		a.TokenID, a.scopes, a.SessionID, a.SudoUntil = p.TokenID, p.Scopes, "", time.Time{}
 	}
+	held := strings.Split(row.Roles, ",")
 	for _, r := range Roles { // stable order
-		if contains(strings.Split(row.Roles, ","), string(r)) {
+		if contains(held, string(r)) {
 			a.Roles = append(a.Roles, r)
 		}
 	}

@@ -308,17 +308,17 @@ func (s *Service) Authenticate(ctx context.Context, token string) (access.Presen
 		return nobody, nil, err
 	}
 	now := s.db.Now()
-	if f == nil || f.Status != Active || !f.Live(now) {
+	if f == nil || f.Holder.Status != string(Active) || !f.Live(now) {
 		return nobody, nil, nil
 	}
 	if now.Sub(f.LastSeenAt) >= touchEvery {
-		idle, _ := s.spans(f.Kind)
+		idle, _ := s.spans(f.Holder.Kind)
 		f.LastSeenAt, f.IdleUntil = now, earlier(now.Add(idle), f.AbsUntil)
 		if err := touch(ctx, s.db.Bun(), &f.Session, now.Add(-touchEvery)); err != nil {
 			return nobody, nil, fmt.Errorf("noting the use of a session: %w", err)
 		}
 	}
-	return access.Presence{UserID: f.UserID, SessionID: f.ID, SudoUntil: f.SudoUntil, IPPrefix: f.IPPrefix}, &f.Session, nil
+	return access.Presence{UserID: f.UserID, SessionID: f.ID, SudoUntil: f.SudoUntil, IPPrefix: f.IPPrefix, Holder: &f.Holder}, &f.Session, nil
 }
 
 // Reauthenticate proves the password again and opens the sudo window (D4).

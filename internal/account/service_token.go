@@ -201,7 +201,7 @@ func (s *Service) AuthenticateToken(ctx context.Context, token string, ip netip.
 		return access.Presence{}, nil, err
 	}
 	now := s.db.Now()
-	if f == nil || f.Status != Active || f.State(now) != TokenActive || !f.from(ip) {
+	if f == nil || f.Holder.Status != string(Active) || f.State(now) != TokenActive || !f.from(ip) {
 		if err := s.chargeToken(ctx, ip, now); err != nil {
 			return access.Presence{}, nil, err
 		}
@@ -214,7 +214,7 @@ func (s *Service) AuthenticateToken(ctx context.Context, token string, ip netip.
 			return access.Presence{}, nil, fmt.Errorf("noting the use of a token: %w", err)
 		}
 	}
-	return access.Presence{UserID: t.UserID, TokenID: t.ID, Scopes: t.Scopes, IPPrefix: networkPrefix(ip)}, t, nil
+	return access.Presence{UserID: t.UserID, TokenID: t.ID, Scopes: t.Scopes, IPPrefix: networkPrefix(ip), Holder: &f.Holder}, t, nil
 }
 
 // chargeToken counts a token that did not work against its network.
@@ -247,7 +247,7 @@ func (s *Service) Recheck(ctx context.Context, actor access.Actor) (access.Actor
 			return access.Actor{}, err
 		}
 		if live = f != nil && f.UserID == actor.UserID && f.State(s.db.Now()) == TokenActive; live {
-			p.TokenID, p.Scopes = f.ID, f.Scopes
+			p.TokenID, p.Scopes, p.Holder = f.ID, f.Scopes, &f.Holder
 		}
 	case actor.SessionID != "":
 		f, err := sessionByID(ctx, s.db.Read(), actor.SessionID)
@@ -255,7 +255,7 @@ func (s *Service) Recheck(ctx context.Context, actor access.Actor) (access.Actor
 			return access.Actor{}, err
 		}
 		if live = f != nil && f.UserID == actor.UserID && f.Live(s.db.Now()); live {
-			p.SudoUntil = f.SudoUntil
+			p.SudoUntil, p.Holder = f.SudoUntil, &f.Holder
 		}
 	}
 	if !live {

@@ -406,15 +406,12 @@ func insertSession(ctx context.Context, tx *database.Tx, s *Session) error {
 // found is a session with what decides about it.
 type found struct {
 	Session `bun:",extend"`
-	Status  UserStatus  `bun:"user_status,scanonly"`
-	Kind    access.Kind `bun:"organization_kind,scanonly"`
+	Holder  access.Holder `bun:",embed"`
 }
 
 func sessionByToken(ctx context.Context, idb bun.IDB, hash string) (*found, error) {
 	var f found
-	err := idb.NewSelect().Model(&f).ColumnExpr("session.*, u.status AS user_status, o.kind AS organization_kind").
-		Join("JOIN user_account AS u ON u.id = session.user_id").Join("JOIN organization AS o ON o.id = u.organization_id").
-		Where("session.token_hash = ?", hash).Scan(ctx)
+	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("session.*"), "session.user_id").Where("session.token_hash = ?", hash).Scan(ctx)
 	if database.IsNoRows(err) {
 		return nil, nil
 	}

@@ -33,15 +33,15 @@ func liveTokens(ctx context.Context, idb bun.IDB, user ident.ID, now time.Time) 
 // foundToken is a token with what decides about it.
 type foundToken struct {
 	Token  `bun:",extend"`
-	Status UserStatus `bun:"user_status,scanonly"`
+	Holder access.Holder `bun:",embed"`
 }
 
 // tokenBy reads a token by a column of its own, whoever asks: the caller has
 // shown the token.
 func tokenBy(ctx context.Context, idb bun.IDB, column, value string) (*foundToken, error) {
 	var f foundToken
-	err := idb.NewSelect().Model(&f).ColumnExpr("personal_token.*, u.status AS user_status").
-		Join("JOIN user_account AS u ON u.id = personal_token.user_id").Where("personal_token.? = ?", bun.Ident(column), value).Scan(ctx)
+	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("personal_token.*"), "personal_token.user_id").
+		Where("personal_token.? = ?", bun.Ident(column), value).Scan(ctx)
 	if database.IsNoRows(err) {
 		return nil, nil
 	}
@@ -173,8 +173,7 @@ func blockedFor(ctx context.Context, idb bun.IDB, key string, now time.Time) (ti
 // holds a connection open and asks again.
 func sessionByID(ctx context.Context, idb bun.IDB, id ident.ID) (*found, error) {
 	var f found
-	err := idb.NewSelect().Model(&f).ColumnExpr("session.*, u.status AS user_status").
-		Join("JOIN user_account AS u ON u.id = session.user_id").Where("session.id = ?", id).Scan(ctx)
+	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("session.*"), "session.user_id").Where("session.id = ?", id).Scan(ctx)
 	if database.IsNoRows(err) {
 		return nil, nil
 	}
