@@ -33,6 +33,9 @@ func withCustomers(ctx context.Context, c *page.Connection[*customer.Customer], 
 	if err != nil || len(c.Edges) == 0 {
 		return c, err
 	}
+	if planned, err := planCustomers(ctx, c.Nodes()); planned || err != nil {
+		return c, err
+	}
 	var b batches
 	gather(ctx, &b, "", c.Nodes(), ofCustomer(ctx))
 	ids := make([]ident.ID, len(c.Edges))

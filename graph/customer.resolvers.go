@@ -244,11 +244,9 @@ func (r *mutationResolver) ExportCustomers(ctx context.Context, input customer.E
 }
 
 func (r *queryResolver) Customers(ctx context.Context, first *int, after *string, last *int, before *string, filter *customer.Filter, orderBy *customer.Order) (*page.Connection[*customer.Customer], error) {
-	list := r.r.Customers.List
-	if graphql.AnyFieldRequested(ctx, "totalCount") {
-		list = r.r.Customers.ListCounted
-	}
-	c, err := list(ctx, actor(ctx), page.Args{First: first, After: after, Last: last, Before: before}, orderBy, orZero(filter))
+	view := customer.View{Counted: graphql.AnyFieldRequested(ctx, "totalCount"), Shown: customer.Showing(asked(ctx, "Customer"))}
+	args := page.Args{First: first, After: after, Last: last, Before: before, Cursors: cursorsIn(graphql.GetOperationContext(ctx), graphql.CollectFieldsCtx(ctx, nil))}
+	c, err := r.r.Customers.ListShown(ctx, actor(ctx), args, orderBy, orZero(filter), view)
 	return withCustomers(ctx, c, err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/channelgraph/channelgraph/internal/access"
+	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/subscription"
@@ -42,8 +43,9 @@ func (k *keyed[K, V]) of(key K) *loader[V] {
 type listing struct {
 	hasFirst, hasLast bool
 	first, last       int
-	// shown is what is asked of them.
-	shown subscription.Shown
+	// shown is what is asked of them, cursors which of the pages' cursors.
+	shown   database.Shown
+	cursors page.Cursors
 	// narrowed is the filter and the ordering as JSON, "" for neither.
 	narrowed string
 }
@@ -53,8 +55,8 @@ type narrowing struct {
 	Filter *subscription.Filter
 }
 
-func listingOf(first, last *int, shown subscription.Shown, o *subscription.Order, f *subscription.Filter) (listing, error) {
-	l := listing{shown: shown, hasFirst: first != nil, hasLast: last != nil, first: orZero(first), last: orZero(last)}
+func listingOf(oc *graphql.OperationContext, list graphql.CollectedField, first, last *int, o *subscription.Order, f *subscription.Filter) (listing, error) {
+	l := listing{shown: shownOf(oc, list), cursors: cursorsIn(oc, graphql.CollectFields(oc, list.Selections, nil)), hasFirst: first != nil, hasLast: last != nil, first: orZero(first), last: orZero(last)}
 	if o == nil && f == nil {
 		return l, nil
 	}
@@ -71,7 +73,7 @@ func (l listing) of(d *Deps, a access.Actor) *loader[*page.Connection[*subscript
 				return nil, err
 			}
 		}
-		var args page.Args
+		args := page.Args{Cursors: l.cursors}
 		if l.hasFirst {
 			args.First = &l.first
 		}
@@ -95,7 +97,7 @@ func subscriptionsOf(ctx context.Context, r *Resolver, customer ident.ID, args p
 		all.CustomerID = nil
 		f = &all
 	}
-	l, err := listingOf(args.First, args.Last, shownOf(graphql.GetOperationContext(ctx), graphql.GetFieldContext(ctx).Field), o, f)
+	l, err := listingOf(graphql.GetOperationContext(ctx), graphql.GetFieldContext(ctx).Field, args.First, args.Last, o, f)
 	if err != nil {
 		return nil, err
 	}
@@ -138,14 +140,39 @@ func rowsIn(oc *graphql.OperationContext, of []graphql.CollectedField) (out []as
 }
 
 // shownOf is what a list of subscriptions is asked to show of each.
-func shownOf(oc *graphql.OperationContext, list graphql.CollectedField) subscription.Shown {
-	var fields []string
-	for _, rows := range rowsIn(oc, graphql.CollectFields(oc, list.Selections, nil)) {
-		for _, f := range graphql.CollectFields(oc, rows, []string{"ProductSubscription", "Node"}) {
+func shownOf(oc *graphql.OperationContext, list graphql.CollectedField) database.Shown {
+	return subscription.Showing(askedIn(oc, graphql.CollectFields(oc, list.Selections, nil), "ProductSubscription"))
+}
+
+// asked are the fields that are asked of the rows of the list that is being
+// resolved.
+func asked(ctx context.Context, row string) []string {
+	return askedIn(graphql.GetOperationContext(ctx), graphql.CollectFieldsCtx(ctx, nil), row)
+}
+
+func askedIn(oc *graphql.OperationContext, list []graphql.CollectedField, row string) (fields []string) {
+	for _, rows := range rowsIn(oc, list) {
+		for _, f := range graphql.CollectFields(oc, rows, []string{row, "Node"}) {
 			fields = append(fields, f.Name)
 		}
 	}
-	return subscription.Showing(fields)
+	return fields
+}
+
+// cursorsIn are the cursors that are asked for in the fields of a connection.
+func cursorsIn(oc *graphql.OperationContext, connection []graphql.CollectedField) page.Cursors {
+	out := page.NoCursors
+	for _, f := range connection {
+		for _, x := range graphql.CollectFields(oc, f.Selections, nil) {
+			switch {
+			case f.Name == "edges" && x.Name == "cursor":
+				return page.AllCursors
+			case x.Name == "startCursor", x.Name == "endCursor":
+				out = page.EndCursors
+			}
+		}
+	}
+	return out
 }
 
 // sizeOf is a listing that is asked for with nothing but its size.
@@ -163,7 +190,7 @@ func sizeOf(oc *graphql.OperationContext, f graphql.CollectedField) (listing, bo
 			return listing{}, false
 		}
 	}
-	l, err := listingOf(first, last, shownOf(oc, f), nil, nil)
+	l, err := listingOf(oc, f, first, last, nil, nil)
 	return l, err == nil
 }
 

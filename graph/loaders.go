@@ -18,6 +18,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/calendar"
 	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/customer"
+	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
@@ -104,6 +105,8 @@ func (l *loader[V]) ahead(ctx context.Context, ids []ident.ID) error {
 // loaders are the look-ups of one operation by one actor: a hidden row is
 // missing from all of them.
 type loaders struct {
+	plans           *planning
+	planned         sync.Map // what belongs to the rows of planned lists, by the first row
 	organizations   *loader[*account.Organization]
 	users           *loader[*account.User]
 	roles           *loader[[]access.Role]
@@ -111,6 +114,7 @@ type loaders struct {
 	holidays        *loader[*calendar.Holiday]
 	partners        *loader[*partner.Partner]
 	partnersOf      *loader[*partner.Partner] // by organization
+	partnersShown   *keyed[database.Shown, *partner.Partner]
 	agreements      *loader[*agreement.Agreement]
 	agreementTexts  *loader[[]*agreement.Text] // by agreement
 	signatures      *loader[*agreement.Signature]
@@ -193,6 +197,7 @@ func byID[V any](rows []V, err error, id func(V) ident.ID) (map[ident.ID]V, erro
 
 func newLoaders(d *Deps, a access.Actor) *loaders {
 	return &loaders{
+		plans:         d.plans,
 		organizations: guarded(a, access.PermOrganizationRead, scoped(a, d.Accounts.Organizations)),
 		// everybody reads themselves; the concept knows who reads others
 		users: guarded(a, access.PermViewerRead, scoped(a, d.Accounts.Users)),
@@ -201,8 +206,13 @@ func newLoaders(d *Deps, a access.Actor) *loaders {
 			rows, err := d.Accounts.ListSessions(ctx, a)
 			return byID(rows, err, func(s *account.Session) ident.ID { return s.ID })
 		}),
-		holidays:       guarded(a, access.PermViewerRead, scoped(a, d.Calendars.HolidaysByIDs)),
-		partners:       guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByIDs)),
+		holidays: guarded(a, access.PermViewerRead, scoped(a, d.Calendars.HolidaysByIDs)),
+		partners: guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByIDs)),
+		partnersShown: newKeyed(func(show database.Shown) *loader[*partner.Partner] {
+			return guarded(a, access.PermPartnerRead, func(ctx context.Context, ids []ident.ID) (map[ident.ID]*partner.Partner, error) {
+				return d.Partners.ShownByIDs(ctx, a, ids, show)
+			})
+		}),
 		partnersOf:     guarded(a, access.PermPartnerRead, scoped(a, d.Partners.ByOrganizations)),
 		agreements:     guarded(a, access.PermAgreementRead, scoped(a, d.Agreements.ByIDs)),
 		agreementTexts: guarded(a, access.PermAgreementRead, scoped(a, d.Agreements.TextsOf)),

@@ -71,6 +71,7 @@ type Deps struct {
 	Registerer prometheus.Registerer
 
 	observer *observer
+	plans    *planning // for tests
 }
 
 // Resolver answers the fields that cost something; each answers with one call

@@ -16,11 +16,11 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/agreement"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
-	"github.com/channelgraph/channelgraph/internal/region"
+
 )
 
 // region    ************************** generated!.gotpl **************************
@@ -48,24 +48,8 @@ type AgreementStatusResolver interface {
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _Agreement_id(ctx context.Context, field graphql.CollectedField, obj *agreement.Agreement) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Agreement_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Agreement_id(_ context.Context, _ graphql.CollectedField, obj *agreement.Agreement) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Agreement_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Agreement", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -362,24 +346,8 @@ func (ec *executionContext) fieldContext_AgreementEdge_node(_ context.Context, f
 	return fc, nil
 }
 
-func (ec *executionContext) _AgreementSignature_id(ctx context.Context, field graphql.CollectedField, obj *agreement.Signature) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AgreementSignature_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AgreementSignature_id(_ context.Context, _ graphql.CollectedField, obj *agreement.Signature) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_AgreementSignature_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AgreementSignature", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -449,24 +417,8 @@ func (ec *executionContext) fieldContext_AgreementSignature_partner(_ context.Co
 	return fc, nil
 }
 
-func (ec *executionContext) _AgreementSignature_region(ctx context.Context, field graphql.CollectedField, obj *agreement.Signature) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AgreementSignature_region(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AgreementSignature_region(_ context.Context, _ graphql.CollectedField, obj *agreement.Signature) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_AgreementSignature_region(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AgreementSignature", field, false, false, errors.New("field of type String does not have child fields"))
@@ -743,24 +695,8 @@ func (ec *executionContext) fieldContext_AgreementSignatureEdge_node(_ context.C
 	return fc, nil
 }
 
-func (ec *executionContext) _AgreementStatus_state(ctx context.Context, field graphql.CollectedField, obj *agreement.Status) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AgreementStatus_state(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.State, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v agreement.State) graphql.Marshaler {
-			return ec.marshalNAgreementState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋagreementᚐState(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AgreementStatus_state(_ context.Context, _ graphql.CollectedField, obj *agreement.Status) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.State))
 }
 func (ec *executionContext) fieldContext_AgreementStatus_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AgreementStatus", field, false, false, errors.New("field of type AgreementState does not have child fields"))

@@ -50,24 +50,8 @@ type AuditExportResolver interface {
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _AuditEvent_id(ctx context.Context, field graphql.CollectedField, obj *audit.Event) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AuditEvent_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AuditEvent_id(_ context.Context, _ graphql.CollectedField, obj *audit.Event) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_AuditEvent_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AuditEvent", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -96,24 +80,8 @@ func (ec *executionContext) fieldContext_AuditEvent_occurredAt(_ context.Context
 	return graphql.NewScalarFieldContext("AuditEvent", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _AuditEvent_actorKind(ctx context.Context, field graphql.CollectedField, obj *audit.Event) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AuditEvent_actorKind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ActorKind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v audit.ActorKind) graphql.Marshaler {
-			return ec.marshalNAuditActorKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐActorKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AuditEvent_actorKind(_ context.Context, _ graphql.CollectedField, obj *audit.Event) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ActorKind))
 }
 func (ec *executionContext) fieldContext_AuditEvent_actorKind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AuditEvent", field, false, false, errors.New("field of type AuditActorKind does not have child fields"))
@@ -300,24 +268,8 @@ func (ec *executionContext) fieldContext_AuditEvent_changedFields(_ context.Cont
 	return graphql.NewScalarFieldContext("AuditEvent", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _AuditEvent_outcome(ctx context.Context, field graphql.CollectedField, obj *audit.Event) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AuditEvent_outcome(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Outcome, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v audit.Outcome) graphql.Marshaler {
-			return ec.marshalNAuditOutcome2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋauditᚐOutcome(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AuditEvent_outcome(_ context.Context, _ graphql.CollectedField, obj *audit.Event) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Outcome))
 }
 func (ec *executionContext) fieldContext_AuditEvent_outcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AuditEvent", field, false, false, errors.New("field of type AuditOutcome does not have child fields"))
@@ -582,70 +534,22 @@ func (ec *executionContext) fieldContext_AuditEventEdge_node(_ context.Context, 
 	return fc, nil
 }
 
-func (ec *executionContext) _AuditExport_id(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AuditExport_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AuditExport_id(_ context.Context, _ graphql.CollectedField, obj *export.File) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_AuditExport_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_kind(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AuditExport_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v export.Kind) graphql.Marshaler {
-			return ec.marshalNAuditExportKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AuditExport_kind(_ context.Context, _ graphql.CollectedField, obj *export.File) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_AuditExport_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type AuditExportKind does not have child fields"))
 }
 
-func (ec *executionContext) _AuditExport_state(ctx context.Context, field graphql.CollectedField, obj *export.File) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_AuditExport_state(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.State, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v export.State) graphql.Marshaler {
-			return ec.marshalNAuditExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐState(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _AuditExport_state(_ context.Context, _ graphql.CollectedField, obj *export.File) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.State))
 }
 func (ec *executionContext) fieldContext_AuditExport_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AuditExport", field, false, false, errors.New("field of type AuditExportState does not have child fields"))

@@ -3526,24 +3526,8 @@ func (ec *executionContext) fieldContext_Count_value(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Count", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _Count_precision(ctx context.Context, field graphql.CollectedField, obj *page.Count) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Count_precision(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Precision, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v page.Precision) graphql.Marshaler {
-			return ec.marshalNCountPrecision2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpageᚐPrecision(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Count_precision(_ context.Context, _ graphql.CollectedField, obj *page.Count) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Precision))
 }
 func (ec *executionContext) fieldContext_Count_precision(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Count", field, false, false, errors.New("field of type CountPrecision does not have child fields"))

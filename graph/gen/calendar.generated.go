@@ -16,7 +16,7 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/calendar"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 )
@@ -551,24 +551,8 @@ func (ec *executionContext) fieldContext_CalendarMove_operation(_ context.Contex
 	return fc, nil
 }
 
-func (ec *executionContext) _Holiday_id(ctx context.Context, field graphql.CollectedField, obj *calendar.Holiday) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Holiday_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Holiday_id(_ context.Context, _ graphql.CollectedField, obj *calendar.Holiday) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Holiday_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Holiday", field, false, false, errors.New("field of type ID does not have child fields"))

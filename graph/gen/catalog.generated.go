@@ -16,10 +16,10 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/catalog"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
-	"github.com/channelgraph/channelgraph/internal/region"
+
 )
 
 // region    ************************** generated!.gotpl **************************
@@ -155,70 +155,22 @@ func (ec *executionContext) field_Offer_revisions_args(ctx context.Context, rawA
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _CatalogImport_id(ctx context.Context, field graphql.CollectedField, obj *catalog.Import) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CatalogImport_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CatalogImport_id(_ context.Context, _ graphql.CollectedField, obj *catalog.Import) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_CatalogImport_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CatalogImport", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _CatalogImport_format(ctx context.Context, field graphql.CollectedField, obj *catalog.Import) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CatalogImport_format(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Format, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Format) graphql.Marshaler {
-			return ec.marshalNCatalogFormat2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐFormat(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CatalogImport_format(_ context.Context, _ graphql.CollectedField, obj *catalog.Import) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Format))
 }
 func (ec *executionContext) fieldContext_CatalogImport_format(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CatalogImport", field, false, false, errors.New("field of type CatalogFormat does not have child fields"))
 }
 
-func (ec *executionContext) _CatalogImport_mode(ctx context.Context, field graphql.CollectedField, obj *catalog.Import) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CatalogImport_mode(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Mode, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Mode) graphql.Marshaler {
-			return ec.marshalNCatalogImportMode2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐMode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CatalogImport_mode(_ context.Context, _ graphql.CollectedField, obj *catalog.Import) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Mode))
 }
 func (ec *executionContext) fieldContext_CatalogImport_mode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CatalogImport", field, false, false, errors.New("field of type CatalogImportMode does not have child fields"))
@@ -238,24 +190,8 @@ func (ec *executionContext) fieldContext_CatalogImport_fileName(_ context.Contex
 	return graphql.NewScalarFieldContext("CatalogImport", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _CatalogImport_state(ctx context.Context, field graphql.CollectedField, obj *catalog.Import) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CatalogImport_state(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.State, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.ImportState) graphql.Marshaler {
-			return ec.marshalNCatalogImportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐImportState(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CatalogImport_state(_ context.Context, _ graphql.CollectedField, obj *catalog.Import) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.State))
 }
 func (ec *executionContext) fieldContext_CatalogImport_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CatalogImport", field, false, false, errors.New("field of type CatalogImportState does not have child fields"))
@@ -1069,24 +1005,8 @@ func (ec *executionContext) fieldContext_Money_currency(_ context.Context, field
 	return graphql.NewScalarFieldContext("Money", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Offer_id(ctx context.Context, field graphql.CollectedField, obj *catalog.Offer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Offer_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Offer_id(_ context.Context, _ graphql.CollectedField, obj *catalog.Offer) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Offer_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Offer", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -1106,24 +1026,8 @@ func (ec *executionContext) fieldContext_Offer_name(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Offer", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Offer_publisherKind(ctx context.Context, field graphql.CollectedField, obj *catalog.Offer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Offer_publisherKind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.PublisherKind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.PublisherKind) graphql.Marshaler {
-			return ec.marshalNOfferPublisherKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐPublisherKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Offer_publisherKind(_ context.Context, _ graphql.CollectedField, obj *catalog.Offer) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.PublisherKind))
 }
 func (ec *executionContext) fieldContext_Offer_publisherKind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Offer", field, false, false, errors.New("field of type OfferPublisherKind does not have child fields"))
@@ -1585,70 +1489,22 @@ func (ec *executionContext) fieldContext_OfferEdge_node(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _OfferPrice_regionCode(ctx context.Context, field graphql.CollectedField, obj *catalog.Price) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OfferPrice_regionCode(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OfferPrice_regionCode(_ context.Context, _ graphql.CollectedField, obj *catalog.Price) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_OfferPrice_regionCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OfferPrice", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _OfferPrice_term(ctx context.Context, field graphql.CollectedField, obj *catalog.Price) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OfferPrice_term(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Term, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Term) graphql.Marshaler {
-			return ec.marshalNOfferTerm2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐTerm(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OfferPrice_term(_ context.Context, _ graphql.CollectedField, obj *catalog.Price) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Term))
 }
 func (ec *executionContext) fieldContext_OfferPrice_term(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OfferPrice", field, false, false, errors.New("field of type OfferTerm does not have child fields"))
 }
 
-func (ec *executionContext) _OfferPrice_billingCycle(ctx context.Context, field graphql.CollectedField, obj *catalog.Price) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OfferPrice_billingCycle(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.BillingCycle, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Cycle) graphql.Marshaler {
-			return ec.marshalNBillingCycle2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐCycle(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OfferPrice_billingCycle(_ context.Context, _ graphql.CollectedField, obj *catalog.Price) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.BillingCycle))
 }
 func (ec *executionContext) fieldContext_OfferPrice_billingCycle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OfferPrice", field, false, false, errors.New("field of type BillingCycle does not have child fields"))
@@ -1693,24 +1549,8 @@ func (ec *executionContext) fieldContext_OfferRevision_version(_ context.Context
 	return graphql.NewScalarFieldContext("OfferRevision", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _OfferRevision_change(ctx context.Context, field graphql.CollectedField, obj *catalog.Revision) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OfferRevision_change(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Change, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Change) graphql.Marshaler {
-			return ec.marshalNOfferChange2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐChange(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OfferRevision_change(_ context.Context, _ graphql.CollectedField, obj *catalog.Revision) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Change))
 }
 func (ec *executionContext) fieldContext_OfferRevision_change(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OfferRevision", field, false, false, errors.New("field of type OfferChange does not have child fields"))

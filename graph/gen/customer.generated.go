@@ -22,7 +22,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
-	"github.com/channelgraph/channelgraph/internal/region"
+
 	"github.com/channelgraph/channelgraph/internal/subscription"
 )
 
@@ -348,24 +348,8 @@ func (ec *executionContext) fieldContext_AttestCustomerAgreementPayload_userErro
 	return fc, nil
 }
 
-func (ec *executionContext) _Customer_id(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_id(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Customer_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -392,24 +376,8 @@ func (ec *executionContext) fieldContext_Customer_country(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_region(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_region(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_region(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_Customer_region(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type String does not have child fields"))
@@ -482,24 +450,8 @@ func (ec *executionContext) fieldContext_Customer_isAzureType(_ context.Context,
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _Customer_status(ctx context.Context, field graphql.CollectedField, obj *customer.Customer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Customer_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v customer.Status) graphql.Marshaler {
-			return ec.marshalNCustomerStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Customer_status(_ context.Context, _ graphql.CollectedField, obj *customer.Customer) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_Customer_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Customer", field, false, false, errors.New("field of type CustomerStatus does not have child fields"))
@@ -831,47 +783,15 @@ func (ec *executionContext) fieldContext_Customer_subscriptions(ctx context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _CustomerAgreement_id(ctx context.Context, field graphql.CollectedField, obj *customer.Agreement) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerAgreement_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerAgreement_id(_ context.Context, _ graphql.CollectedField, obj *customer.Agreement) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_CustomerAgreement_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerAgreement", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerAgreement_kind(ctx context.Context, field graphql.CollectedField, obj *customer.Agreement) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerAgreement_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v customer.AgreementKind) graphql.Marshaler {
-			return ec.marshalNCustomerAgreementKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐAgreementKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerAgreement_kind(_ context.Context, _ graphql.CollectedField, obj *customer.Agreement) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_CustomerAgreement_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerAgreement", field, false, false, errors.New("field of type CustomerAgreementKind does not have child fields"))
@@ -1134,47 +1054,15 @@ func (ec *executionContext) fieldContext_CustomerEdge_node(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _CustomerExport_id(ctx context.Context, field graphql.CollectedField, obj *customer.Export) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerExport_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerExport_id(_ context.Context, _ graphql.CollectedField, obj *customer.Export) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_CustomerExport_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerExport", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerExport_state(ctx context.Context, field graphql.CollectedField, obj *customer.Export) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerExport_state(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.State, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v export.State) graphql.Marshaler {
-			return ec.marshalNCustomerExportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋexportᚐState(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerExport_state(_ context.Context, _ graphql.CollectedField, obj *customer.Export) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.State))
 }
 func (ec *executionContext) fieldContext_CustomerExport_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerExport", field, false, false, errors.New("field of type CustomerExportState does not have child fields"))
@@ -1458,24 +1346,8 @@ func (ec *executionContext) fieldContext_CustomerInvitationOffer_autoExtendDays(
 	return graphql.NewScalarFieldContext("CustomerInvitationOffer", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerInvitationProposal_state(ctx context.Context, field graphql.CollectedField, obj *customer.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerInvitationProposal_state(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.State, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v invitation.Standing) graphql.Marshaler {
-			return ec.marshalNCustomerInvitationProposalState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐStanding(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerInvitationProposal_state(_ context.Context, _ graphql.CollectedField, obj *customer.Preview) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.State))
 }
 func (ec *executionContext) fieldContext_CustomerInvitationProposal_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerInvitationProposal", field, false, false, errors.New("field of type CustomerInvitationProposalState does not have child fields"))
@@ -1840,24 +1712,8 @@ func (ec *executionContext) fieldContext_CustomerRefusal_nextStep(_ context.Cont
 	return graphql.NewScalarFieldContext("CustomerRefusal", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _CustomerRelationship_id(ctx context.Context, field graphql.CollectedField, obj *customer.Relationship) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerRelationship_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerRelationship_id(_ context.Context, _ graphql.CollectedField, obj *customer.Relationship) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_CustomerRelationship_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerRelationship", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -1959,24 +1815,8 @@ func (ec *executionContext) fieldContext_CustomerRelationship_card(_ context.Con
 	return fc, nil
 }
 
-func (ec *executionContext) _CustomerRelationship_kind(ctx context.Context, field graphql.CollectedField, obj *customer.Relationship) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerRelationship_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v customer.Kind) graphql.Marshaler {
-			return ec.marshalNCustomerRelationshipKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerRelationship_kind(_ context.Context, _ graphql.CollectedField, obj *customer.Relationship) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_CustomerRelationship_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerRelationship", field, false, false, errors.New("field of type CustomerRelationshipKind does not have child fields"))
@@ -2014,24 +1854,8 @@ func (ec *executionContext) fieldContext_CustomerRelationship_counterpart(_ cont
 	return fc, nil
 }
 
-func (ec *executionContext) _CustomerRelationship_status(ctx context.Context, field graphql.CollectedField, obj *customer.Relationship) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_CustomerRelationship_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v customer.RelationshipStatus) graphql.Marshaler {
-			return ec.marshalNCustomerRelationshipStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐRelationshipStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _CustomerRelationship_status(_ context.Context, _ graphql.CollectedField, obj *customer.Relationship) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_CustomerRelationship_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerRelationship", field, false, false, errors.New("field of type CustomerRelationshipStatus does not have child fields"))
@@ -2384,24 +2208,8 @@ func (ec *executionContext) fieldContext_ExportCustomersPayload_userErrors(_ con
 	return fc, nil
 }
 
-func (ec *executionContext) _Grant_id(ctx context.Context, field graphql.CollectedField, obj *customer.Grant) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Grant_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Grant_id(_ context.Context, _ graphql.CollectedField, obj *customer.Grant) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Grant_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Grant", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -2570,24 +2378,8 @@ func (ec *executionContext) fieldContext_Grant_autoExtendDays(_ context.Context,
 	return graphql.NewScalarFieldContext("Grant", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _Grant_status(ctx context.Context, field graphql.CollectedField, obj *customer.Grant) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Grant_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v customer.GrantStatus) graphql.Marshaler {
-			return ec.marshalNGrantStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐGrantStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Grant_status(_ context.Context, _ graphql.CollectedField, obj *customer.Grant) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_Grant_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Grant", field, false, false, errors.New("field of type GrantStatus does not have child fields"))
@@ -2868,24 +2660,8 @@ func (ec *executionContext) fieldContext_GrantEdge_node(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _GrantRenewalLine_grantId(ctx context.Context, field graphql.CollectedField, obj *customer.RenewLine) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_GrantRenewalLine_grantId(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.GrantID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _GrantRenewalLine_grantId(_ context.Context, _ graphql.CollectedField, obj *customer.RenewLine) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.GrantID))
 }
 func (ec *executionContext) fieldContext_GrantRenewalLine_grantId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("GrantRenewalLine", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -8080,6 +7856,9 @@ func (ec *executionContext) marshalNAttestCustomerAgreementPayload2ᚖgithubᚗc
 }
 
 func (ec *executionContext) marshalNCustomer2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐCustomerᚄ(ctx context.Context, sel ast.SelectionSet, v []*customer.Customer) graphql.Marshaler {
+	if out := ec.Resolvers.(Planner).PlanCustomers(ctx, ec.OperationContext, sel, v, Plain{ec}); out != nil {
+		return out
+	}
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
@@ -8164,6 +7943,9 @@ func (ec *executionContext) marshalNCustomerConnection2ᚖgithubᚗcomᚋchannel
 }
 
 func (ec *executionContext) marshalNCustomerEdge2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpageᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*page.Edge[*customer.Customer]) graphql.Marshaler {
+	if out := ec.Resolvers.(Planner).PlanCustomerEdges(ctx, ec.OperationContext, sel, v, Plain{ec}); out != nil {
+		return out
+	}
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]

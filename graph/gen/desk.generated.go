@@ -16,7 +16,7 @@ import (
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/desk"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/page"
 )
 
@@ -107,24 +107,8 @@ func (ec *executionContext) fieldContext_DeskCounts_byKind(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _DeskItem_subjectId(ctx context.Context, field graphql.CollectedField, obj *desk.Item) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DeskItem_subjectId(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.SubjectID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DeskItem_subjectId(_ context.Context, _ graphql.CollectedField, obj *desk.Item) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.SubjectID))
 }
 func (ec *executionContext) fieldContext_DeskItem_subjectId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeskItem", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -162,24 +146,8 @@ func (ec *executionContext) fieldContext_DeskItem_subject(_ context.Context, fie
 	return fc, nil
 }
 
-func (ec *executionContext) _DeskItem_kind(ctx context.Context, field graphql.CollectedField, obj *desk.Item) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DeskItem_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v desk.Kind) graphql.Marshaler {
-			return ec.marshalNDeskItemKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdeskᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DeskItem_kind(_ context.Context, _ graphql.CollectedField, obj *desk.Item) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_DeskItem_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeskItem", field, false, false, errors.New("field of type DeskItemKind does not have child fields"))
@@ -224,24 +192,8 @@ func (ec *executionContext) fieldContext_DeskItem_company(_ context.Context, fie
 	return graphql.NewScalarFieldContext("DeskItem", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DeskItem_state(ctx context.Context, field graphql.CollectedField, obj *desk.Item) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DeskItem_state(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.State, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v desk.State) graphql.Marshaler {
-			return ec.marshalNDeskItemState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdeskᚐState(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DeskItem_state(_ context.Context, _ graphql.CollectedField, obj *desk.Item) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.State))
 }
 func (ec *executionContext) fieldContext_DeskItem_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeskItem", field, false, false, errors.New("field of type DeskItemState does not have child fields"))
@@ -561,24 +513,8 @@ func (ec *executionContext) fieldContext_DeskItemEdge_node(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _DeskKindTally_kind(ctx context.Context, field graphql.CollectedField, obj *desk.Tally) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DeskKindTally_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v desk.Kind) graphql.Marshaler {
-			return ec.marshalNDeskItemKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdeskᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DeskKindTally_kind(_ context.Context, _ graphql.CollectedField, obj *desk.Tally) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_DeskKindTally_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DeskKindTally", field, false, false, errors.New("field of type DeskItemKind does not have child fields"))

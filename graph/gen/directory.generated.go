@@ -18,11 +18,11 @@ import (
 	"github.com/channelgraph/channelgraph/internal/directory"
 	"github.com/channelgraph/channelgraph/internal/export"
 	"github.com/channelgraph/channelgraph/internal/file"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
-	"github.com/channelgraph/channelgraph/internal/region"
+
 	"github.com/channelgraph/channelgraph/internal/sla"
 )
 
@@ -740,24 +740,8 @@ func (ec *executionContext) fieldContext_DirectoryListing_version(_ context.Cont
 	return graphql.NewScalarFieldContext("DirectoryListing", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryLocation_id(ctx context.Context, field graphql.CollectedField, obj *directory.Location) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryLocation_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryLocation_id(_ context.Context, _ graphql.CollectedField, obj *directory.Location) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_DirectoryLocation_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -777,24 +761,8 @@ func (ec *executionContext) fieldContext_DirectoryLocation_country(_ context.Con
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryLocation_region(ctx context.Context, field graphql.CollectedField, obj *directory.Location) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryLocation_region(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryLocation_region(_ context.Context, _ graphql.CollectedField, obj *directory.Location) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_DirectoryLocation_region(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryLocation", field, false, false, errors.New("field of type String does not have child fields"))
@@ -1057,24 +1025,8 @@ func (ec *executionContext) fieldContext_DirectoryRevision_version(_ context.Con
 	return graphql.NewScalarFieldContext("DirectoryRevision", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _DirectoryRevision_kind(ctx context.Context, field graphql.CollectedField, obj *directory.Revision) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_DirectoryRevision_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v directory.RevisionKind) graphql.Marshaler {
-			return ec.marshalNDirectoryRevisionKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdirectoryᚐRevisionKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _DirectoryRevision_kind(_ context.Context, _ graphql.CollectedField, obj *directory.Revision) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_DirectoryRevision_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("DirectoryRevision", field, false, false, errors.New("field of type DirectoryRevisionKind does not have child fields"))
@@ -1300,24 +1252,8 @@ func (ec *executionContext) fieldContext_ExportProfileUpdateReportPayload_userEr
 	return fc, nil
 }
 
-func (ec *executionContext) _ProfileUpdate_id(ctx context.Context, field graphql.CollectedField, obj *directory.Request) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdate_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdate_id(_ context.Context, _ graphql.CollectedField, obj *directory.Request) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_ProfileUpdate_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdate", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -1362,24 +1298,8 @@ func (ec *executionContext) fieldContext_ProfileUpdate_company(_ context.Context
 	return graphql.NewScalarFieldContext("ProfileUpdate", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdate_status(ctx context.Context, field graphql.CollectedField, obj *directory.Request) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdate_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v directory.Status) graphql.Marshaler {
-			return ec.marshalNProfileUpdateStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdirectoryᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdate_status(_ context.Context, _ graphql.CollectedField, obj *directory.Request) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_ProfileUpdate_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdate", field, false, false, errors.New("field of type ProfileUpdateStatus does not have child fields"))
@@ -1869,24 +1789,8 @@ func (ec *executionContext) fieldContext_ProfileUpdate_updatedAt(_ context.Conte
 	return graphql.NewScalarFieldContext("ProfileUpdate", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateChange_locationId(ctx context.Context, field graphql.CollectedField, obj *directory.Change) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateChange_locationId(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.LocationID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateChange_locationId(_ context.Context, _ graphql.CollectedField, obj *directory.Change) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.LocationID))
 }
 func (ec *executionContext) fieldContext_ProfileUpdateChange_locationId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateChange", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -2130,24 +2034,8 @@ func (ec *executionContext) fieldContext_ProfileUpdateEntry_number(_ context.Con
 	return graphql.NewScalarFieldContext("ProfileUpdateEntry", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateEntry_kind(ctx context.Context, field graphql.CollectedField, obj *directory.Entry) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateEntry_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v directory.EntryKind) graphql.Marshaler {
-			return ec.marshalNProfileUpdateEntryKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdirectoryᚐEntryKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateEntry_kind(_ context.Context, _ graphql.CollectedField, obj *directory.Entry) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_ProfileUpdateEntry_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateEntry", field, false, false, errors.New("field of type ProfileUpdateEntryKind does not have child fields"))
@@ -2176,24 +2064,8 @@ func (ec *executionContext) fieldContext_ProfileUpdateEntry_occurredAt(_ context
 	return graphql.NewScalarFieldContext("ProfileUpdateEntry", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _ProfileUpdateEntry_side(ctx context.Context, field graphql.CollectedField, obj *directory.Entry) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProfileUpdateEntry_side(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Side, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v directory.Side) graphql.Marshaler {
-			return ec.marshalNProfileUpdateSide2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋdirectoryᚐSide(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProfileUpdateEntry_side(_ context.Context, _ graphql.CollectedField, obj *directory.Entry) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Side))
 }
 func (ec *executionContext) fieldContext_ProfileUpdateEntry_side(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProfileUpdateEntry", field, false, false, errors.New("field of type ProfileUpdateSide does not have child fields"))

@@ -14,11 +14,11 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/channelgraph/channelgraph/graph/model"
-	"github.com/channelgraph/channelgraph/internal/access"
+
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/enrollment"
 	"github.com/channelgraph/channelgraph/internal/file"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/mail"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
@@ -961,93 +961,29 @@ func (ec *executionContext) fieldContext_DecideEnrollmentCheckPayload_userErrors
 	return fc, nil
 }
 
-func (ec *executionContext) _Enrollment_id(ctx context.Context, field graphql.CollectedField, obj *enrollment.Enrollment) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Enrollment_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Enrollment_id(_ context.Context, _ graphql.CollectedField, obj *enrollment.Enrollment) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Enrollment_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Enrollment", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _Enrollment_purpose(ctx context.Context, field graphql.CollectedField, obj *enrollment.Enrollment) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Enrollment_purpose(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Purpose, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v enrollment.Purpose) graphql.Marshaler {
-			return ec.marshalNEnrollmentPurpose2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐPurpose(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Enrollment_purpose(_ context.Context, _ graphql.CollectedField, obj *enrollment.Enrollment) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Purpose))
 }
 func (ec *executionContext) fieldContext_Enrollment_purpose(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Enrollment", field, false, false, errors.New("field of type EnrollmentPurpose does not have child fields"))
 }
 
-func (ec *executionContext) _Enrollment_kind(ctx context.Context, field graphql.CollectedField, obj *enrollment.Enrollment) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Enrollment_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v access.Kind) graphql.Marshaler {
-			return ec.marshalNPartyKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccessᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Enrollment_kind(_ context.Context, _ graphql.CollectedField, obj *enrollment.Enrollment) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_Enrollment_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Enrollment", field, false, false, errors.New("field of type PartyKind does not have child fields"))
 }
 
-func (ec *executionContext) _Enrollment_status(ctx context.Context, field graphql.CollectedField, obj *enrollment.Enrollment) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Enrollment_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v enrollment.Status) graphql.Marshaler {
-			return ec.marshalNEnrollmentStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Enrollment_status(_ context.Context, _ graphql.CollectedField, obj *enrollment.Enrollment) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_Enrollment_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Enrollment", field, false, false, errors.New("field of type EnrollmentStatus does not have child fields"))
@@ -2221,47 +2157,15 @@ func (ec *executionContext) fieldContext_Enrollment_updatedAt(_ context.Context,
 	return graphql.NewScalarFieldContext("Enrollment", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _EnrollmentCheck_kind(ctx context.Context, field graphql.CollectedField, obj *enrollment.Check) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_EnrollmentCheck_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v enrollment.CheckKind) graphql.Marshaler {
-			return ec.marshalNEnrollmentCheckKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐCheckKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _EnrollmentCheck_kind(_ context.Context, _ graphql.CollectedField, obj *enrollment.Check) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_EnrollmentCheck_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnrollmentCheck", field, false, false, errors.New("field of type EnrollmentCheckKind does not have child fields"))
 }
 
-func (ec *executionContext) _EnrollmentCheck_status(ctx context.Context, field graphql.CollectedField, obj *enrollment.Check) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_EnrollmentCheck_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v enrollment.CheckStatus) graphql.Marshaler {
-			return ec.marshalNEnrollmentCheckStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐCheckStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _EnrollmentCheck_status(_ context.Context, _ graphql.CollectedField, obj *enrollment.Check) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_EnrollmentCheck_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnrollmentCheck", field, false, false, errors.New("field of type EnrollmentCheckStatus does not have child fields"))
@@ -2611,24 +2515,8 @@ func (ec *executionContext) fieldContext_EnrollmentEntry_number(_ context.Contex
 	return graphql.NewScalarFieldContext("EnrollmentEntry", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _EnrollmentEntry_kind(ctx context.Context, field graphql.CollectedField, obj *enrollment.Entry) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_EnrollmentEntry_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v enrollment.EntryKind) graphql.Marshaler {
-			return ec.marshalNEnrollmentEntryKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐEntryKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _EnrollmentEntry_kind(_ context.Context, _ graphql.CollectedField, obj *enrollment.Entry) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_EnrollmentEntry_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnrollmentEntry", field, false, false, errors.New("field of type EnrollmentEntryKind does not have child fields"))
@@ -2657,24 +2545,8 @@ func (ec *executionContext) fieldContext_EnrollmentEntry_occurredAt(_ context.Co
 	return graphql.NewScalarFieldContext("EnrollmentEntry", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _EnrollmentEntry_side(ctx context.Context, field graphql.CollectedField, obj *enrollment.Entry) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_EnrollmentEntry_side(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Side, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v enrollment.Party) graphql.Marshaler {
-			return ec.marshalNEnrollmentParty2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐParty(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _EnrollmentEntry_side(_ context.Context, _ graphql.CollectedField, obj *enrollment.Entry) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Side))
 }
 func (ec *executionContext) fieldContext_EnrollmentEntry_side(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnrollmentEntry", field, false, false, errors.New("field of type EnrollmentParty does not have child fields"))
@@ -3039,24 +2911,8 @@ func (ec *executionContext) fieldContext_EnrollmentProblem_code(_ context.Contex
 	return graphql.NewScalarFieldContext("EnrollmentProblem", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _EnrollmentQuestion_id(ctx context.Context, field graphql.CollectedField, obj *enrollment.Question) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_EnrollmentQuestion_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _EnrollmentQuestion_id(_ context.Context, _ graphql.CollectedField, obj *enrollment.Question) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_EnrollmentQuestion_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnrollmentQuestion", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -3271,24 +3127,8 @@ func (ec *executionContext) fieldContext_EnrollmentQuestion_files(_ context.Cont
 	return fc, nil
 }
 
-func (ec *executionContext) _EnrollmentRequirementItem_requirement(ctx context.Context, field graphql.CollectedField, obj *enrollment.RequirementItem) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_EnrollmentRequirementItem_requirement(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Requirement, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v enrollment.Requirement) graphql.Marshaler {
-			return ec.marshalNEnrollmentRequirement2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋenrollmentᚐRequirement(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _EnrollmentRequirementItem_requirement(_ context.Context, _ graphql.CollectedField, obj *enrollment.RequirementItem) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Requirement))
 }
 func (ec *executionContext) fieldContext_EnrollmentRequirementItem_requirement(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnrollmentRequirementItem", field, false, false, errors.New("field of type EnrollmentRequirement does not have child fields"))
@@ -3340,24 +3180,8 @@ func (ec *executionContext) fieldContext_EnrollmentRequirements_country(_ contex
 	return fc, nil
 }
 
-func (ec *executionContext) _EnrollmentRequirements_kind(ctx context.Context, field graphql.CollectedField, obj *enrollment.Requirements) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_EnrollmentRequirements_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v access.Kind) graphql.Marshaler {
-			return ec.marshalNPartyKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccessᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _EnrollmentRequirements_kind(_ context.Context, _ graphql.CollectedField, obj *enrollment.Requirements) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_EnrollmentRequirements_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("EnrollmentRequirements", field, false, false, errors.New("field of type PartyKind does not have child fields"))
@@ -3510,24 +3334,8 @@ func (ec *executionContext) fieldContext_LegalProfile_address(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _MembershipChoice_membershipId(ctx context.Context, field graphql.CollectedField, obj *enrollment.MembershipChoice) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_MembershipChoice_membershipId(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.MembershipID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _MembershipChoice_membershipId(_ context.Context, _ graphql.CollectedField, obj *enrollment.MembershipChoice) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.MembershipID))
 }
 func (ec *executionContext) fieldContext_MembershipChoice_membershipId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("MembershipChoice", field, false, false, errors.New("field of type ID does not have child fields"))

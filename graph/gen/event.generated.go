@@ -196,24 +196,8 @@ func (ec *executionContext) fieldContext_Event_cursor(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Event", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Event_kind(ctx context.Context, field graphql.CollectedField, obj *model.Event) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Event_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v event.Kind) graphql.Marshaler {
-			return ec.marshalNEventKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋeventᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Event_kind(_ context.Context, _ graphql.CollectedField, obj *model.Event) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_Event_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Event", field, false, false, errors.New("field of type EventKind does not have child fields"))

@@ -14,7 +14,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/channelgraph/channelgraph/internal/file"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 )
 
 // region    ************************** generated!.gotpl **************************
@@ -27,24 +27,8 @@ import (
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _File_id(ctx context.Context, field graphql.CollectedField, obj *file.File) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_File_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _File_id(_ context.Context, _ graphql.CollectedField, obj *file.File) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_File_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -124,24 +108,8 @@ func (ec *executionContext) fieldContext_File_height(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _File_purpose(ctx context.Context, field graphql.CollectedField, obj *file.File) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_File_purpose(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Purpose, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v file.Purpose) graphql.Marshaler {
-			return ec.marshalNFilePurpose2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋfileᚐPurpose(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _File_purpose(_ context.Context, _ graphql.CollectedField, obj *file.File) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Purpose))
 }
 func (ec *executionContext) fieldContext_File_purpose(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type FilePurpose does not have child fields"))

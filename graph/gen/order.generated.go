@@ -17,7 +17,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/customer"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/order"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
@@ -269,47 +269,15 @@ func (ec *executionContext) fieldContext_CancelOrderPayload_userErrors(_ context
 	return fc, nil
 }
 
-func (ec *executionContext) _Order_id(ctx context.Context, field graphql.CollectedField, obj *order.Order) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Order_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Order_id(_ context.Context, _ graphql.CollectedField, obj *order.Order) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Order_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Order", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _Order_status(ctx context.Context, field graphql.CollectedField, obj *order.Order) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Order_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v order.Status) graphql.Marshaler {
-			return ec.marshalNOrderStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋorderᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Order_status(_ context.Context, _ graphql.CollectedField, obj *order.Order) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_Order_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Order", field, false, false, errors.New("field of type OrderStatus does not have child fields"))
@@ -1147,24 +1115,8 @@ func (ec *executionContext) fieldContext_OrderEdge_node(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _OrderLine_id(ctx context.Context, field graphql.CollectedField, obj *order.Line) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OrderLine_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OrderLine_id(_ context.Context, _ graphql.CollectedField, obj *order.Line) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_OrderLine_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OrderLine", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -1278,47 +1230,15 @@ func (ec *executionContext) fieldContext_OrderLine_quantity(_ context.Context, f
 	return graphql.NewScalarFieldContext("OrderLine", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _OrderLine_term(ctx context.Context, field graphql.CollectedField, obj *order.Line) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OrderLine_term(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Term, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Term) graphql.Marshaler {
-			return ec.marshalNOfferTerm2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐTerm(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OrderLine_term(_ context.Context, _ graphql.CollectedField, obj *order.Line) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Term))
 }
 func (ec *executionContext) fieldContext_OrderLine_term(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OrderLine", field, false, false, errors.New("field of type OfferTerm does not have child fields"))
 }
 
-func (ec *executionContext) _OrderLine_billingCycle(ctx context.Context, field graphql.CollectedField, obj *order.Line) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OrderLine_billingCycle(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.BillingCycle, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Cycle) graphql.Marshaler {
-			return ec.marshalNBillingCycle2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐCycle(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OrderLine_billingCycle(_ context.Context, _ graphql.CollectedField, obj *order.Line) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.BillingCycle))
 }
 func (ec *executionContext) fieldContext_OrderLine_billingCycle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OrderLine", field, false, false, errors.New("field of type BillingCycle does not have child fields"))
@@ -1395,24 +1315,8 @@ func (ec *executionContext) fieldContext_OrderLine_totalPrice(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _OrderLine_status(ctx context.Context, field graphql.CollectedField, obj *order.Line) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OrderLine_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v order.LineStatus) graphql.Marshaler {
-			return ec.marshalNOrderLineStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋorderᚐLineStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OrderLine_status(_ context.Context, _ graphql.CollectedField, obj *order.Line) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_OrderLine_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OrderLine", field, false, false, errors.New("field of type OrderLineStatus does not have child fields"))
@@ -1631,47 +1535,15 @@ func (ec *executionContext) fieldContext_OrderNewcomer_agreement(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _OrderNewcomer_welcome(ctx context.Context, field graphql.CollectedField, obj *order.Newcomer) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OrderNewcomer_welcome(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Welcome, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v order.Welcome) graphql.Marshaler {
-			return ec.marshalNOrderWelcome2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋorderᚐWelcome(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OrderNewcomer_welcome(_ context.Context, _ graphql.CollectedField, obj *order.Newcomer) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Welcome))
 }
 func (ec *executionContext) fieldContext_OrderNewcomer_welcome(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OrderNewcomer", field, false, false, errors.New("field of type OrderWelcome does not have child fields"))
 }
 
-func (ec *executionContext) _OrderTotal_billingCycle(ctx context.Context, field graphql.CollectedField, obj *order.Total) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_OrderTotal_billingCycle(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.BillingCycle, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Cycle) graphql.Marshaler {
-			return ec.marshalNBillingCycle2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐCycle(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _OrderTotal_billingCycle(_ context.Context, _ graphql.CollectedField, obj *order.Total) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.BillingCycle))
 }
 func (ec *executionContext) fieldContext_OrderTotal_billingCycle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("OrderTotal", field, false, false, errors.New("field of type BillingCycle does not have child fields"))

@@ -14,13 +14,13 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/channelgraph/channelgraph/graph/model"
-	"github.com/channelgraph/channelgraph/internal/access"
+
 	"github.com/channelgraph/channelgraph/internal/account"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
-	"github.com/channelgraph/channelgraph/internal/region"
+
 )
 
 // region    ************************** generated!.gotpl **************************
@@ -250,47 +250,15 @@ func (ec *executionContext) fieldContext_DeclareAffiliatesPayload_userErrors(_ c
 	return fc, nil
 }
 
-func (ec *executionContext) _Partner_id(ctx context.Context, field graphql.CollectedField, obj *partner.Partner) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Partner_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Partner_id(_ context.Context, _ graphql.CollectedField, obj *partner.Partner) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Partner_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Partner", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _Partner_kind(ctx context.Context, field graphql.CollectedField, obj *partner.Partner) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Partner_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v access.Kind) graphql.Marshaler {
-			return ec.marshalNPartyKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccessᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Partner_kind(_ context.Context, _ graphql.CollectedField, obj *partner.Partner) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_Partner_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Partner", field, false, false, errors.New("field of type PartyKind does not have child fields"))
@@ -303,24 +271,8 @@ func (ec *executionContext) fieldContext_Partner_legalName(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Partner", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Partner_status(ctx context.Context, field graphql.CollectedField, obj *partner.Partner) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Partner_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v partner.Status) graphql.Marshaler {
-			return ec.marshalNPartnerStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnerᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Partner_status(_ context.Context, _ graphql.CollectedField, obj *partner.Partner) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_Partner_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Partner", field, false, false, errors.New("field of type PartnerStatus does not have child fields"))
@@ -370,24 +322,8 @@ func (ec *executionContext) fieldContext_Partner_country(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Partner", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Partner_region(ctx context.Context, field graphql.CollectedField, obj *partner.Partner) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Partner_region(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Partner_region(_ context.Context, _ graphql.CollectedField, obj *partner.Partner) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_Partner_region(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Partner", field, false, false, errors.New("field of type String does not have child fields"))
@@ -485,47 +421,15 @@ func (ec *executionContext) fieldContext_PartnerCard_country(_ context.Context, 
 	return graphql.NewScalarFieldContext("PartnerCard", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _PartnerCard_region(ctx context.Context, field graphql.CollectedField, obj *partner.Card) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_PartnerCard_region(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _PartnerCard_region(_ context.Context, _ graphql.CollectedField, obj *partner.Card) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_PartnerCard_region(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PartnerCard", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _PartnerCard_kind(ctx context.Context, field graphql.CollectedField, obj *partner.Card) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_PartnerCard_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v access.Kind) graphql.Marshaler {
-			return ec.marshalNPartyKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccessᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _PartnerCard_kind(_ context.Context, _ graphql.CollectedField, obj *partner.Card) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_PartnerCard_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PartnerCard", field, false, false, errors.New("field of type PartyKind does not have child fields"))
@@ -1047,47 +951,15 @@ func (ec *executionContext) fieldContext_PartnerProfile_updatedAt(_ context.Cont
 	return graphql.NewScalarFieldContext("PartnerProfile", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _PartnerProgrammeStatus_kind(ctx context.Context, field graphql.CollectedField, obj *partner.ProgrammeStatus) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_PartnerProgrammeStatus_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v access.Kind) graphql.Marshaler {
-			return ec.marshalNPartyKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋaccessᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _PartnerProgrammeStatus_kind(_ context.Context, _ graphql.CollectedField, obj *partner.ProgrammeStatus) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_PartnerProgrammeStatus_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PartnerProgrammeStatus", field, false, false, errors.New("field of type PartyKind does not have child fields"))
 }
 
-func (ec *executionContext) _PartnerProgrammeStatus_region(ctx context.Context, field graphql.CollectedField, obj *partner.ProgrammeStatus) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_PartnerProgrammeStatus_region(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _PartnerProgrammeStatus_region(_ context.Context, _ graphql.CollectedField, obj *partner.ProgrammeStatus) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_PartnerProgrammeStatus_region(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PartnerProgrammeStatus", field, false, false, errors.New("field of type String does not have child fields"))

@@ -15,13 +15,13 @@ import (
 
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/partnership"
-	"github.com/channelgraph/channelgraph/internal/region"
+
 )
 
 // region    ************************** generated!.gotpl **************************
@@ -577,24 +577,8 @@ func (ec *executionContext) fieldContext_KeepInvitationWaitingPayload_userErrors
 	return fc, nil
 }
 
-func (ec *executionContext) _Partnership_id(ctx context.Context, field graphql.CollectedField, obj *partnership.Partnership) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Partnership_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Partnership_id(_ context.Context, _ graphql.CollectedField, obj *partnership.Partnership) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Partnership_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Partnership", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -664,47 +648,15 @@ func (ec *executionContext) fieldContext_Partnership_reseller(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _Partnership_region(ctx context.Context, field graphql.CollectedField, obj *partnership.Partnership) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Partnership_region(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Partnership_region(_ context.Context, _ graphql.CollectedField, obj *partnership.Partnership) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_Partnership_region(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Partnership", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Partnership_status(ctx context.Context, field graphql.CollectedField, obj *partnership.Partnership) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Partnership_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v partnership.Status) graphql.Marshaler {
-			return ec.marshalNPartnershipStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Partnership_status(_ context.Context, _ graphql.CollectedField, obj *partnership.Partnership) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_Partnership_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Partnership", field, false, false, errors.New("field of type PartnershipStatus does not have child fields"))
@@ -1141,24 +1093,8 @@ func (ec *executionContext) fieldContext_PartnershipEdge_node(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _PartnershipLink_id(ctx context.Context, field graphql.CollectedField, obj *partnership.Link) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_PartnershipLink_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _PartnershipLink_id(_ context.Context, _ graphql.CollectedField, obj *partnership.Link) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_PartnershipLink_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PartnershipLink", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -1332,24 +1268,8 @@ func (ec *executionContext) fieldContext_PartnershipLink_createdAt(_ context.Con
 	return graphql.NewScalarFieldContext("PartnershipLink", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _PartnershipProposal_state(ctx context.Context, field graphql.CollectedField, obj *partnership.Preview) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_PartnershipProposal_state(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.State, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v partnership.ProposalState) graphql.Marshaler {
-			return ec.marshalNPartnershipProposalState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐProposalState(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _PartnershipProposal_state(_ context.Context, _ graphql.CollectedField, obj *partnership.Preview) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.State))
 }
 func (ec *executionContext) fieldContext_PartnershipProposal_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PartnershipProposal", field, false, false, errors.New("field of type PartnershipProposalState does not have child fields"))
@@ -2662,24 +2582,8 @@ func (ec *executionContext) fieldContext_SetPartnershipLinkPausedPayload_userErr
 	return fc, nil
 }
 
-func (ec *executionContext) _Termination_id(ctx context.Context, field graphql.CollectedField, obj *partnership.Termination) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Termination_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Termination_id(_ context.Context, _ graphql.CollectedField, obj *partnership.Termination) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Termination_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Termination", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -2788,24 +2692,8 @@ func (ec *executionContext) fieldContext_Termination_reason(_ context.Context, f
 	return graphql.NewScalarFieldContext("Termination", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Termination_status(ctx context.Context, field graphql.CollectedField, obj *partnership.Termination) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Termination_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v partnership.TerminationStatus) graphql.Marshaler {
-			return ec.marshalNTerminationStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐTerminationStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Termination_status(_ context.Context, _ graphql.CollectedField, obj *partnership.Termination) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_Termination_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Termination", field, false, false, errors.New("field of type TerminationStatus does not have child fields"))
@@ -3029,47 +2917,15 @@ func (ec *executionContext) fieldContext_Termination_createdAt(_ context.Context
 	return graphql.NewScalarFieldContext("Termination", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _TerminationBlocker_kind(ctx context.Context, field graphql.CollectedField, obj *partnership.Blocker) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_TerminationBlocker_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v partnership.BlockerKind) graphql.Marshaler {
-			return ec.marshalNTerminationBlockerKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐBlockerKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _TerminationBlocker_kind(_ context.Context, _ graphql.CollectedField, obj *partnership.Blocker) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_TerminationBlocker_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("TerminationBlocker", field, false, false, errors.New("field of type TerminationBlockerKind does not have child fields"))
 }
 
-func (ec *executionContext) _TerminationBlocker_subjectId(ctx context.Context, field graphql.CollectedField, obj *partnership.Blocker) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_TerminationBlocker_subjectId(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.SubjectID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _TerminationBlocker_subjectId(_ context.Context, _ graphql.CollectedField, obj *partnership.Blocker) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.SubjectID))
 }
 func (ec *executionContext) fieldContext_TerminationBlocker_subjectId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("TerminationBlocker", field, false, false, errors.New("field of type ID does not have child fields"))

@@ -39,24 +39,8 @@ func (ec *executionContext) fieldContext_Country_name(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Country", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Country_regionCode(ctx context.Context, field graphql.CollectedField, obj *region.Country) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Country_regionCode(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Region, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Country_regionCode(_ context.Context, _ graphql.CollectedField, obj *region.Country) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Region))
 }
 func (ec *executionContext) fieldContext_Country_regionCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Country", field, false, false, errors.New("field of type String does not have child fields"))
@@ -113,24 +97,8 @@ func (ec *executionContext) fieldContext_Country_cultures(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Country", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _Region_code(ctx context.Context, field graphql.CollectedField, obj *region.Region) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Region_code(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Code, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v region.Code) graphql.Marshaler {
-			return ec.marshalNString2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregionᚐCode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Region_code(_ context.Context, _ graphql.CollectedField, obj *region.Region) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Code))
 }
 func (ec *executionContext) fieldContext_Region_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Region", field, false, false, errors.New("field of type String does not have child fields"))

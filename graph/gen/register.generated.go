@@ -15,7 +15,7 @@ import (
 
 	"github.com/channelgraph/channelgraph/graph/model"
 	"github.com/channelgraph/channelgraph/internal/account"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/outbox"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
@@ -363,24 +363,8 @@ func (ec *executionContext) fieldContext_ImportMembershipRegisterPayload_userErr
 	return fc, nil
 }
 
-func (ec *executionContext) _Membership_id(ctx context.Context, field graphql.CollectedField, obj *register.Membership) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_Membership_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _Membership_id(_ context.Context, _ graphql.CollectedField, obj *register.Membership) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_Membership_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Membership", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -783,70 +767,22 @@ func (ec *executionContext) fieldContext_MembershipEdge_node(_ context.Context, 
 	return fc, nil
 }
 
-func (ec *executionContext) _RegisterImport_id(ctx context.Context, field graphql.CollectedField, obj *register.Import) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RegisterImport_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RegisterImport_id(_ context.Context, _ graphql.CollectedField, obj *register.Import) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_RegisterImport_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RegisterImport", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _RegisterImport_kind(ctx context.Context, field graphql.CollectedField, obj *register.Import) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RegisterImport_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v register.ImportKind) graphql.Marshaler {
-			return ec.marshalNRegisterKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregisterᚐImportKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RegisterImport_kind(_ context.Context, _ graphql.CollectedField, obj *register.Import) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_RegisterImport_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RegisterImport", field, false, false, errors.New("field of type RegisterKind does not have child fields"))
 }
 
-func (ec *executionContext) _RegisterImport_mode(ctx context.Context, field graphql.CollectedField, obj *register.Import) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RegisterImport_mode(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Mode, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v register.Mode) graphql.Marshaler {
-			return ec.marshalNRegisterImportMode2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregisterᚐMode(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RegisterImport_mode(_ context.Context, _ graphql.CollectedField, obj *register.Import) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Mode))
 }
 func (ec *executionContext) fieldContext_RegisterImport_mode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RegisterImport", field, false, false, errors.New("field of type RegisterImportMode does not have child fields"))
@@ -866,24 +802,8 @@ func (ec *executionContext) fieldContext_RegisterImport_fileName(_ context.Conte
 	return graphql.NewScalarFieldContext("RegisterImport", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _RegisterImport_state(ctx context.Context, field graphql.CollectedField, obj *register.Import) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_RegisterImport_state(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.State, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v register.ImportState) graphql.Marshaler {
-			return ec.marshalNRegisterImportState2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋregisterᚐImportState(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _RegisterImport_state(_ context.Context, _ graphql.CollectedField, obj *register.Import) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.State))
 }
 func (ec *executionContext) fieldContext_RegisterImport_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RegisterImport", field, false, false, errors.New("field of type RegisterImportState does not have child fields"))

@@ -17,7 +17,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/catalog"
 	"github.com/channelgraph/channelgraph/internal/customer"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/subscription"
@@ -511,24 +511,8 @@ func (ec *executionContext) fieldContext_DesignateSupportContactPayload_userErro
 	return fc, nil
 }
 
-func (ec *executionContext) _ProductSubscription_id(ctx context.Context, field graphql.CollectedField, obj *subscription.Subscription) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscription_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscription_id(_ context.Context, _ graphql.CollectedField, obj *subscription.Subscription) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_ProductSubscription_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -745,47 +729,15 @@ func (ec *executionContext) fieldContext_ProductSubscription_quantity(_ context.
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _ProductSubscription_term(ctx context.Context, field graphql.CollectedField, obj *subscription.Subscription) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscription_term(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Term, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Term) graphql.Marshaler {
-			return ec.marshalNOfferTerm2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐTerm(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscription_term(_ context.Context, _ graphql.CollectedField, obj *subscription.Subscription) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Term))
 }
 func (ec *executionContext) fieldContext_ProductSubscription_term(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type OfferTerm does not have child fields"))
 }
 
-func (ec *executionContext) _ProductSubscription_billingCycle(ctx context.Context, field graphql.CollectedField, obj *subscription.Subscription) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscription_billingCycle(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.BillingCycle, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v catalog.Cycle) graphql.Marshaler {
-			return ec.marshalNBillingCycle2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcatalogᚐCycle(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscription_billingCycle(_ context.Context, _ graphql.CollectedField, obj *subscription.Subscription) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.BillingCycle))
 }
 func (ec *executionContext) fieldContext_ProductSubscription_billingCycle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type BillingCycle does not have child fields"))
@@ -855,24 +807,8 @@ func (ec *executionContext) fieldContext_ProductSubscription_totalPrice(_ contex
 	return fc, nil
 }
 
-func (ec *executionContext) _ProductSubscription_status(ctx context.Context, field graphql.CollectedField, obj *subscription.Subscription) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscription_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v subscription.Status) graphql.Marshaler {
-			return ec.marshalNProductSubscriptionStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscription_status(_ context.Context, _ graphql.CollectedField, obj *subscription.Subscription) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_ProductSubscription_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscription", field, false, false, errors.New("field of type ProductSubscriptionStatus does not have child fields"))
@@ -1535,24 +1471,8 @@ func (ec *executionContext) fieldContext_ProductSubscriptionEdge_node(_ context.
 	return fc, nil
 }
 
-func (ec *executionContext) _ProductSubscriptionEvent_kind(ctx context.Context, field graphql.CollectedField, obj *subscription.Event) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscriptionEvent_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v subscription.EventKind) graphql.Marshaler {
-			return ec.marshalNProductSubscriptionEventKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐEventKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscriptionEvent_kind(_ context.Context, _ graphql.CollectedField, obj *subscription.Event) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_ProductSubscriptionEvent_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscriptionEvent", field, false, false, errors.New("field of type ProductSubscriptionEventKind does not have child fields"))
@@ -1659,24 +1579,8 @@ func (ec *executionContext) fieldContext_ProductSubscriptionEvent_message(_ cont
 	return graphql.NewScalarFieldContext("ProductSubscriptionEvent", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _ProductSubscriptionEvent_status(ctx context.Context, field graphql.CollectedField, obj *subscription.Event) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ProductSubscriptionEvent_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v subscription.Status) graphql.Marshaler {
-			return ec.marshalNProductSubscriptionStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsubscriptionᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ProductSubscriptionEvent_status(_ context.Context, _ graphql.CollectedField, obj *subscription.Event) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_ProductSubscriptionEvent_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ProductSubscriptionEvent", field, false, false, errors.New("field of type ProductSubscriptionStatus does not have child fields"))

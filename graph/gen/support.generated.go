@@ -17,7 +17,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/account"
 	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/file"
-	"github.com/channelgraph/channelgraph/internal/ident"
+
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/sla"
 	"github.com/channelgraph/channelgraph/internal/support"
@@ -664,24 +664,8 @@ func (ec *executionContext) fieldContext_SupportEntry_number(_ context.Context, 
 	return graphql.NewScalarFieldContext("SupportEntry", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _SupportEntry_kind(ctx context.Context, field graphql.CollectedField, obj *support.Entry) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SupportEntry_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v support.EntryKind) graphql.Marshaler {
-			return ec.marshalNSupportEntryKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐEntryKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SupportEntry_kind(_ context.Context, _ graphql.CollectedField, obj *support.Entry) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_SupportEntry_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SupportEntry", field, false, false, errors.New("field of type SupportEntryKind does not have child fields"))
@@ -710,24 +694,8 @@ func (ec *executionContext) fieldContext_SupportEntry_occurredAt(_ context.Conte
 	return graphql.NewScalarFieldContext("SupportEntry", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _SupportEntry_side(ctx context.Context, field graphql.CollectedField, obj *support.Entry) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SupportEntry_side(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Side, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v support.Side) graphql.Marshaler {
-			return ec.marshalNSupportSide2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐSide(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SupportEntry_side(_ context.Context, _ graphql.CollectedField, obj *support.Entry) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Side))
 }
 func (ec *executionContext) fieldContext_SupportEntry_side(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SupportEntry", field, false, false, errors.New("field of type SupportSide does not have child fields"))
@@ -841,24 +809,8 @@ func (ec *executionContext) fieldContext_SupportEntry_untilAt(_ context.Context,
 	return graphql.NewScalarFieldContext("SupportEntry", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _SupportRequest_id(ctx context.Context, field graphql.CollectedField, obj *support.Request) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SupportRequest_id(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v ident.ID) graphql.Marshaler {
-			return ec.marshalNID2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SupportRequest_id(_ context.Context, _ graphql.CollectedField, obj *support.Request) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.ID))
 }
 func (ec *executionContext) fieldContext_SupportRequest_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SupportRequest", field, false, false, errors.New("field of type ID does not have child fields"))
@@ -903,70 +855,22 @@ func (ec *executionContext) fieldContext_SupportRequest_company(_ context.Contex
 	return graphql.NewScalarFieldContext("SupportRequest", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _SupportRequest_kind(ctx context.Context, field graphql.CollectedField, obj *support.Request) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SupportRequest_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v support.Kind) graphql.Marshaler {
-			return ec.marshalNSupportRequestKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SupportRequest_kind(_ context.Context, _ graphql.CollectedField, obj *support.Request) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_SupportRequest_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SupportRequest", field, false, false, errors.New("field of type SupportRequestKind does not have child fields"))
 }
 
-func (ec *executionContext) _SupportRequest_severity(ctx context.Context, field graphql.CollectedField, obj *support.Request) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SupportRequest_severity(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Severity, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v support.Severity) graphql.Marshaler {
-			return ec.marshalNSupportSeverity2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐSeverity(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SupportRequest_severity(_ context.Context, _ graphql.CollectedField, obj *support.Request) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Severity))
 }
 func (ec *executionContext) fieldContext_SupportRequest_severity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SupportRequest", field, false, false, errors.New("field of type SupportSeverity does not have child fields"))
 }
 
-func (ec *executionContext) _SupportRequest_status(ctx context.Context, field graphql.CollectedField, obj *support.Request) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_SupportRequest_status(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Status, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v support.Status) graphql.Marshaler {
-			return ec.marshalNSupportRequestStatus2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋsupportᚐStatus(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _SupportRequest_status(_ context.Context, _ graphql.CollectedField, obj *support.Request) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Status))
 }
 func (ec *executionContext) fieldContext_SupportRequest_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SupportRequest", field, false, false, errors.New("field of type SupportRequestStatus does not have child fields"))

@@ -181,24 +181,8 @@ func (ec *executionContext) field_ChannelTree_resellers_args(ctx context.Context
 
 // region    **************************** field.gotpl *****************************
 
-func (ec *executionContext) _ChannelBranch_kind(ctx context.Context, field graphql.CollectedField, obj *tree.Branch) (ret graphql.Marshaler) {
-	return graphql.ResolveField(
-		ctx,
-		ec.OperationContext,
-		field,
-		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.fieldContext_ChannelBranch_kind(ctx, field)
-		},
-		func(ctx context.Context) (any, error) {
-			return obj.Kind, nil
-		},
-		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v tree.Kind) graphql.Marshaler {
-			return ec.marshalNChannelBranchKind2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋtreeᚐKind(ctx, selections, v)
-		},
-		true,
-		true,
-	)
+func (ec *executionContext) _ChannelBranch_kind(_ context.Context, _ graphql.CollectedField, obj *tree.Branch) graphql.Marshaler {
+	return graphql.MarshalString(string(obj.Kind))
 }
 func (ec *executionContext) fieldContext_ChannelBranch_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ChannelBranch", field, false, false, errors.New("field of type ChannelBranchKind does not have child fields"))

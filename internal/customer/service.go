@@ -428,16 +428,20 @@ func (s *Service) ByOrganizations(ctx context.Context, actor access.Actor, ids [
 
 // List is a page of the customers that the actor sees. Error: ROLE_REQUIRED.
 func (s *Service) List(ctx context.Context, actor access.Actor, args page.Args, o *Order, f Filter) (*page.Connection[*Customer], error) {
-	return s.list(ctx, actor, args, o, f, false)
+	return s.ListShown(ctx, actor, args, o, f, View{})
 }
 
-// ListCounted is List for who will ask for the count: where a maintained one
-// answers, it is read with the page.
-func (s *Service) ListCounted(ctx context.Context, actor access.Actor, args page.Args, o *Order, f Filter) (*page.Connection[*Customer], error) {
-	return s.list(ctx, actor, args, o, f, true)
+// View is what a list of customers is wanted for.
+type View struct {
+	// Counted says that its count will be asked for: where a maintained one
+	// answers, it is read with the page.
+	Counted bool
+	// Shown is all that is filled in, beside the id and the actor's own side.
+	Shown database.Shown
 }
 
-func (s *Service) list(ctx context.Context, actor access.Actor, args page.Args, o *Order, f Filter, counted bool) (*page.Connection[*Customer], error) {
+// ListShown is List for who knows what will be asked of it.
+func (s *Service) ListShown(ctx context.Context, actor access.Actor, args page.Args, o *Order, f Filter, view View) (*page.Connection[*Customer], error) {
 	if err := actor.Require(access.PermCustomerRead); err != nil {
 		return nil, err
 	}
@@ -445,7 +449,7 @@ func (s *Service) list(ctx context.Context, actor access.Actor, args page.Args, 
 	if err != nil {
 		return nil, err
 	}
-	return list(ctx, s.db, actor.Scope(), pq, f, counted)
+	return list(ctx, s.db, actor.Scope(), pq, f, view)
 }
 
 // RelationshipsByIDs reads relationships inside the actor's scope.

@@ -34,7 +34,6 @@ func Visible(s access.Scope, column string) access.Filter {
 
 // within selects customers inside a scope, with the reader's own side of them.
 func within(q *bun.SelectQuery, s access.Scope) *bun.SelectQuery {
-	q = q.ColumnExpr("customer.*")
 	if s.All() || s.Partner() == "" {
 		return q.ApplyQueryBuilder(Visible(s, "customer.id"))
 	}
@@ -48,7 +47,7 @@ func byIDs(ctx context.Context, idb bun.IDB, s access.Scope, ids []ident.ID) (ma
 		return out, nil
 	}
 	var rows []*Customer
-	err := within(idb.NewSelect().Model(&rows), s).Where("customer.id IN (?)", bun.List(ids)).Scan(ctx)
+	err := within(idb.NewSelect().Model(&rows).ColumnExpr("customer.*"), s).Where("customer.id IN (?)", bun.List(ids)).Scan(ctx)
 	for _, c := range rows {
 		out[c.ID] = c
 	}
@@ -61,7 +60,7 @@ func byOrganizations(ctx context.Context, idb bun.IDB, s access.Scope, ids []ide
 		return out, nil
 	}
 	var rows []*Customer
-	err := within(idb.NewSelect().Model(&rows), s).Where("customer.organization_id IN (?)", bun.List(ids)).Scan(ctx)
+	err := within(idb.NewSelect().Model(&rows).ColumnExpr("customer.*"), s).Where("customer.organization_id IN (?)", bun.List(ids)).Scan(ctx)
 	for _, c := range rows {
 		out[c.OrganizationID] = c
 	}

@@ -132,17 +132,34 @@ func (f Filter) counter(s access.Scope) (rollup.Key, bool) {
 
 // list reads a page. With counted the maintained count, where there is one, is
 // read in the same statement.
-func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter, counted bool) (*page.Connection[*Customer], error) {
+// shown are the columns of fields that long lists show.
+var shown = database.Columns{
+	Always: "id,name_folded",
+	Of: map[string]string{"__typename": "", "id": "", "domain": "domain", "createdAt": "created_at", "organization": "organization_id", "reseller": "", "seller": "", "relationships": "",
+		"agreements": "", "administration": "", "subscriptions": "", "companyName": "company_name", "country": "country", "region": "region",
+		"registrationId": "registration_id", "billingEmail": "billing_email", "phone": "phone", "locale": "locale", "isAzureType": "azure_type", "status": "status",
+		"hasAgreement": "agreed_at", "agreedAt": "agreed_at", "version": "version", "updatedAt": "updated_at"},
+}
+
+// Showing is what has to be read of customers for fields of the API.
+func Showing(fields []string) database.Shown { return shown.Showing(fields) }
+
+func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter, view View) (*page.Connection[*Customer], error) {
 	var rows []*Customer
-	q, table, id := f.listing(db.Read(), s, &rows)
-	if lead := f.lead(s); lead != "" && lead == s.Partner() && !s.All() { // its rows are the reader's own side
-		q = q.ColumnExpr("customer.*").ColumnExpr("lead.kind AS own_kind, lead.counterpart_id AS own_counterpart_id")
-	} else {
-		q = within(q, s)
+	q, table, id := f.listing(db.Prepared(), s, &rows)
+	switch pq.Order.Name {
+	case string(ByDomain):
+		view.Shown = view.Shown.With("domain")
+	case string(ByCreated):
+		q = q.ColumnExpr("?.created_at AS since_at", bun.Ident(table))
 	}
-	q = q.ColumnExpr("?.created_at AS since_at", bun.Ident(table))
+	if lead := f.lead(s); lead != "" && lead == s.Partner() && !s.All() { // its rows are the reader's own side
+		q = view.Shown.Of(q, "customer").ColumnExpr("lead.kind AS own_kind, lead.counterpart_id AS own_counterpart_id")
+	} else {
+		q = within(view.Shown.Of(q, "customer"), s)
+	}
 	counter, kept := f.counter(s)
-	if kept && counted {
+	if kept && view.Counted {
 		q = q.ColumnExpr("(?) AS list_total", rollup.Customers(db.Read(), counter))
 	}
 	if err := database.Keyset(q, pq, id).Scan(ctx); err != nil {
@@ -160,7 +177,7 @@ func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f
 		return database.CountCapped(ctx, db.Read(), all.ApplyQueryBuilder(Visible(s, "customer.id")))
 	})
 	switch {
-	case kept && counted && len(rows) > 0:
+	case kept && view.Counted && len(rows) > 0:
 		out.Exactly(func(context.Context) (int, error) { return rows[0].ListTotal, nil })
 	case kept:
 		out.Exactly(func(ctx context.Context) (int, error) {
@@ -182,7 +199,7 @@ func countExported(ctx context.Context, idb bun.IDB, s access.Scope, f Filter, f
 func exportedCustomers(ctx context.Context, idb bun.IDB, s access.Scope, f Filter, file *export.File, limit int) ([]*Customer, error) {
 	var rows []*Customer
 	q, table, id := f.listing(idb, s, &rows)
-	q = within(q, s).ColumnExpr("?.created_at AS since_at", bun.Ident(table))
+	q = within(q.ColumnExpr("customer.*"), s).ColumnExpr("?.created_at AS since_at", bun.Ident(table))
 	err := file.Beyond(q, table+".created_at", id).Limit(int64(limit)).Scan(ctx)
 	return rows, err
 }

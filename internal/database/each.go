@@ -2,7 +2,6 @@ package database
 
 import (
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/schema"
 
 	"github.com/channelgraph/channelgraph/internal/ident"
 )
@@ -14,7 +13,7 @@ import (
 // five hundred.
 func (db *DB) Each(parents []ident.ID, one func(q *bun.SelectQuery, parent any) *bun.SelectQuery) *bun.SelectQuery {
 	if db.dialect == Postgres {
-		return db.read.NewSelect().TableExpr("(VALUES ?) AS parent (id)", rows(parents)).
+		return db.read.NewSelect().TableExpr("unnest(CAST(? AS text[])) AS parent (id)", array(parents)).
 			Join("CROSS JOIN LATERAL (?) AS child", one(db.read.NewSelect(), bun.Safe("parent.id"))).ColumnExpr("child.*")
 	}
 	var all *bun.SelectQuery
@@ -27,18 +26,4 @@ func (db *DB) Each(parents []ident.ID, one func(q *bun.SelectQuery, parent any) 
 		}
 	}
 	return all
-}
-
-// rows renders ('id'), ('id'), … for VALUES.
-type rows []ident.ID
-
-// AppendQuery implements schema.QueryAppender.
-func (r rows) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
-	for i, id := range r {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = gen.AppendQuery(b, "(?)", id)
-	}
-	return b, nil
 }

@@ -66,7 +66,7 @@ func endStatement(e *bun.QueryEvent) {
 // describe reads a statement's operation and its first table. It looks no
 // further than the first quoted text, where arguments begin.
 func describe(query string) (op, table string) {
-	if i := strings.IndexByte(query, '\''); i >= 0 {
+	if i := strings.IndexAny(query, "'\x00"); i >= 0 {
 		query = query[:i]
 	}
 	words := strings.FieldsSeq(query)

@@ -32,7 +32,21 @@ type Args struct {
 	After  *string
 	Last   *int
 	Before *string
+	// Cursors are those that will be asked for.
+	Cursors Cursors
 }
+
+// Cursors says which cursors of a page are made: each costs some work, and
+// long lists are mostly asked for none.
+type Cursors int
+
+// Cursors to make: of every row and of the page's ends, of the ends alone, or
+// none.
+const (
+	AllCursors Cursors = iota
+	EndCursors
+	NoCursors
+)
 
 // Direction is the direction of an ordering.
 type Direction string
@@ -72,6 +86,7 @@ type Query struct {
 	Value     any
 	ID        ident.ID
 	filter    string
+	cursors   Cursors
 }
 
 // Reversed reports whether rows must be read against the ordering's own
@@ -97,7 +112,10 @@ func (a Args) Resolve(order Order, filter any) (Query, error) {
 	if order.Direction == "" {
 		order.Direction = Asc
 	}
-	q := Query{Order: order, Limit: DefaultSize, filter: hash(filter)}
+	q := Query{Order: order, Limit: DefaultSize, cursors: a.Cursors}
+	if a.Cursors != NoCursors || a.After != nil || a.Before != nil {
+		q.filter = hash(filter)
+	}
 	if a.First != nil && a.Last != nil {
 		return q, bad("first", "FIRST_AND_LAST")
 	}
@@ -308,15 +326,18 @@ func Build[T any](q Query, rows []T, key func(T) (any, ident.ID), count func(con
 	}
 	c := &Connection[T]{Edges: make([]*Edge[T], len(rows)), PageInfo: &Info{}, count: count}
 	for i, r := range rows {
-		v, id := key(r)
-		c.Edges[i] = &Edge[T]{Node: r, Cursor: q.Cursor(v, id)}
+		c.Edges[i] = &Edge[T]{Node: r}
+		if ends := i == 0 || i == len(rows)-1; q.cursors == AllCursors || ends && q.cursors == EndCursors {
+			v, id := key(r)
+			c.Edges[i].Cursor = q.Cursor(v, id)
+		}
 	}
 	if q.Backward {
 		c.PageInfo.HasPreviousPage, c.PageInfo.HasNextPage = more, q.HasCursor
 	} else {
 		c.PageInfo.HasNextPage, c.PageInfo.HasPreviousPage = more, q.HasCursor
 	}
-	if n := len(c.Edges); n > 0 {
+	if n := len(c.Edges); n > 0 && q.cursors != NoCursors {
 		c.PageInfo.StartCursor, c.PageInfo.EndCursor = &c.Edges[0].Cursor, &c.Edges[n-1].Cursor
 	}
 	return c

@@ -24,20 +24,30 @@ type affiliation struct {
 }
 
 func byIDs(ctx context.Context, idb bun.IDB, s access.Scope, ids []ident.ID) (map[ident.ID]*Partner, error) {
-	return find(ctx, idb, s, "partner.id", ids, func(p *Partner) ident.ID { return p.ID })
+	return find(ctx, idb, s, "partner.id", ids, "", func(p *Partner) ident.ID { return p.ID })
 }
+
+// shown are the columns of fields that are shown of the partners of a list.
+var shown = database.Columns{
+	Always: "id",
+	Of: map[string]string{"__typename": "", "id": "", "kind": "kind", "legalName": "legal_name", "status": "status", "programmeId": "programme_id",
+		"tenantDomain": "tenant_domain", "country": "country", "region": "region", "isActive": "status"},
+}
+
+// Showing is what has to be read of partners for fields of the API.
+func Showing(fields []string) database.Shown { return shown.Showing(fields) }
 
 func byOrganizations(ctx context.Context, idb bun.IDB, s access.Scope, ids []ident.ID) (map[ident.ID]*Partner, error) {
-	return find(ctx, idb, s, "partner.organization_id", ids, func(p *Partner) ident.ID { return p.OrganizationID })
+	return find(ctx, idb, s, "partner.organization_id", ids, "", func(p *Partner) ident.ID { return p.OrganizationID })
 }
 
-func find(ctx context.Context, idb bun.IDB, s access.Scope, column string, ids []ident.ID, key func(*Partner) ident.ID) (map[ident.ID]*Partner, error) {
+func find(ctx context.Context, idb bun.IDB, s access.Scope, column string, ids []ident.ID, show database.Shown, key func(*Partner) ident.ID) (map[ident.ID]*Partner, error) {
 	out := map[ident.ID]*Partner{}
 	if len(ids) == 0 {
 		return out, nil
 	}
 	var rows []*Partner
-	err := idb.NewSelect().Model(&rows).Where("? IN (?)", bun.Ident(column), bun.List(ids)).
+	err := show.Of(idb.NewSelect().Model(&rows), "partner").Where("?", database.Among(column, ids)).
 		ApplyQueryBuilder(s.Partners("partner")).Scan(ctx)
 	for _, p := range rows {
 		out[key(p)] = p

@@ -441,7 +441,7 @@ func (s *Service) List(ctx context.Context, actor access.Actor, args page.Args, 
 // cursors are those of List with the customer in the filter. Without the right
 // to read them the pages are empty. The arguments must have no cursor. Nothing
 // but what is shown is filled in, beside whose each of them is.
-func (s *Service) OfCustomers(ctx context.Context, actor access.Actor, customers []ident.ID, args page.Args, o *Order, f Filter, shown Shown) (map[ident.ID]*page.Connection[*Subscription], error) {
+func (s *Service) OfCustomers(ctx context.Context, actor access.Actor, customers []ident.ID, args page.Args, o *Order, f Filter, show database.Shown) (map[ident.ID]*page.Connection[*Subscription], error) {
 	out := make(map[ident.ID]*page.Connection[*Subscription], len(customers))
 	rows := map[ident.ID][]*Subscription{}
 	for i, id := range customers {
@@ -453,7 +453,7 @@ func (s *Service) OfCustomers(ctx context.Context, actor access.Actor, customers
 		if i == 0 && actor.Can(access.PermSubscriptionRead) {
 			all := f
 			all.CustomerID = nil
-			if rows, err = firsts(ctx, s.db, actor.Scope(), customers, pq, all, shown); err != nil {
+			if rows, err = firsts(ctx, s.db, actor.Scope(), customers, pq, all, show); err != nil {
 				return nil, err
 			}
 		}

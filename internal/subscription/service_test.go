@@ -930,15 +930,15 @@ func TestWhatIsShownOfSubscriptions(t *testing.T) {
 	w := newWorld(t)
 	w.sold(w.offer, 2)
 	var known []string
-	for f := range columnsOf {
+	for f := range shown.Of {
 		known = append(known, f)
 	}
 	for name, fields := range map[string][]string{"nothing": nil, "a few": {"offerName", "status", "supportContact"}, "all that are known": known, "another": {"id", "history"}} {
-		shown := Showing(fields)
-		if (shown == "") != (name == "another") {
-			t.Fatalf("%s: %q", name, shown)
+		show := Showing(fields)
+		if (show == "") != (name == "another") {
+			t.Fatalf("%s: %q", name, show)
 		}
-		pages, err := w.OfCustomers(t.Context(), w.provider.gina, []ident.ID{w.customer.ID}, page.Args{}, nil, Filter{}, shown)
+		pages, err := w.OfCustomers(t.Context(), w.provider.gina, []ident.ID{w.customer.ID}, page.Args{}, nil, Filter{}, show)
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -953,7 +953,7 @@ func TestWhatIsShownOfSubscriptions(t *testing.T) {
 			}
 			for _, f := range reflect.VisibleFields(reflect.TypeFor[Subscription]()) {
 				column := strings.Split(f.Tag.Get("bun"), ",")[0]
-				if f.Name == "BaseModel" || shown != "" && !slices.Contains(strings.Split(string(shown), ","), column) {
+				if f.Name == "BaseModel" || show != "" && !slices.Contains(strings.Split(string(show), ","), column) {
 					continue
 				}
 				a, b := reflect.ValueOf(*got.Node).FieldByIndex(f.Index).Interface(), reflect.ValueOf(*e.Node).FieldByIndex(f.Index).Interface()

@@ -347,40 +347,20 @@ func count(ctx context.Context, db *database.DB, s access.Scope, f Filter) (n in
 	return min(n, page.CountCap+1), err
 }
 
-// Shown is what is read of subscriptions that are listed many at once: the
-// columns of some fields, or all of them where it is empty.
-type Shown string
-
-// always are the columns by which rows are put in order and it is told whose
-// they are and who may know of whom.
-const always = "id,customer_id,organization_id,seller_id,reseller_id,support_contact_id,associated_reseller_id,name_folded,created_at"
-
-// columnsOf are the columns of fields that long lists show, beside those that
-// are always read.
-var columnsOf = map[string]string{"__typename": "", "id": "", "customer": "", "seller": "", "sellerName": "", "reseller": "", "resellerName": "",
-	"supportContact": "", "supportContactName": "", "associatedReseller": "", "createdAt": "",
-	"offer": "offer_id", "offerName": "offer_name", "friendlyName": "friendly_name", "quantity": "quantity", "term": "term", "billingCycle": "billing_cycle",
-	"status": "status", "isRenewedAutomatically": "auto_renew", "commitmentEndsAt": "commitment_ends_at", "nextChangeAt": "next_action_at", "version": "version"}
-
-// Showing is what has to be read for fields of the API; any that is not known
-// here needs everything.
-func Showing(fields []string) Shown {
-	var columns []string
-	for _, f := range fields {
-		column, known := columnsOf[f]
-		if !known {
-			return ""
-		}
-		if column != "" {
-			columns = append(columns, column)
-		}
-	}
-	slices.Sort(columns)
-	return Shown(strings.Join(append([]string{always}, slices.Compact(columns)...), ","))
+// shown are the columns of fields that long lists show.
+var shown = database.Columns{
+	Always: "id,customer_id,organization_id,seller_id,reseller_id,support_contact_id,associated_reseller_id,name_folded",
+	Of: map[string]string{"__typename": "", "id": "", "customer": "", "seller": "", "sellerName": "", "reseller": "", "resellerName": "",
+		"supportContact": "", "supportContactName": "", "associatedReseller": "", "createdAt": "created_at",
+		"offer": "offer_id", "offerName": "offer_name", "friendlyName": "friendly_name", "quantity": "quantity", "term": "term", "billingCycle": "billing_cycle",
+		"status": "status", "isRenewedAutomatically": "auto_renew", "commitmentEndsAt": "commitment_ends_at", "nextChangeAt": "next_action_at", "version": "version"},
 }
 
+// Showing is what has to be read of subscriptions for fields of the API.
+func Showing(fields []string) database.Shown { return shown.Showing(fields) }
+
 // firsts reads the first rows of several customers at once, in one statement.
-func firsts(ctx context.Context, db *database.DB, s access.Scope, customers []ident.ID, pq page.Query, f Filter, shown Shown) (map[ident.ID][]*Subscription, error) {
+func firsts(ctx context.Context, db *database.DB, s access.Scope, customers []ident.ID, pq page.Query, f Filter, show database.Shown) (map[ident.ID][]*Subscription, error) {
 	out := map[ident.ID][]*Subscription{}
 	if len(customers) == 0 {
 		return out, nil
@@ -390,11 +370,10 @@ func firsts(ctx context.Context, db *database.DB, s access.Scope, customers []id
 		q = q.TableExpr("product_subscription").ColumnExpr("product_subscription.*").Where("product_subscription.customer_id = ?", customer)
 		return database.Keyset(f.within(s).apply(q).ApplyQueryBuilder(Visible(s)), pq, "product_subscription.id")
 	})
-	list := db.Read().NewSelect().Model(&rows).ModelTableExpr("(?) AS product_subscription", q)
-	if shown != "" {
-		list = list.Column(strings.Split(string(shown), ",")...)
+	if pq.Order.Sort == page.SortTime {
+		show = show.With("created_at")
 	}
-	if err := list.Scan(ctx); err != nil {
+	if err := show.Of(db.Prepared().NewSelect().Model(&rows).ModelTableExpr("(?) AS product_subscription", q), "product_subscription").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("reading the subscriptions of %d customers: %w", len(customers), err)
 	}
 	for _, r := range rows {

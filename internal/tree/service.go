@@ -188,6 +188,6 @@ func (s *Service) Customers(ctx context.Context, actor access.Actor, b *Branch, 
 	case b.PartnerID != "":
 		narrow.ProviderID = &b.PartnerID
 	}
-	c, err := s.customers.ListCounted(ctx, actor, args, nil, narrow)
+	c, err := s.customers.ListShown(ctx, actor, args, nil, narrow, customer.View{Counted: true})
 	return under(c, err, ofCustomer)
 }
