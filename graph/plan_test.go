@@ -91,12 +91,12 @@ func TestPlansAnswerLikeTheExecutor(t *testing.T) {
 	t.Parallel()
 	c := newChart(t)
 	counted := &planning{}
-	c.Deps.plans = &planning{off: true}
+	c.plans = &planning{off: true}
 	executed, err := New(c.Deps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Deps.plans = counted
+	c.plans = counted
 	if c.handler, err = New(c.Deps); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestPlansAnswerLikeTheExecutor(t *testing.T) {
 	a := asker{rand.New(rand.NewPCG(20, 26))}
 	rows, asked := 0, 0
 	for _, v := range c.viewers() {
-		if v.Actor.IsAnonymous() {
+		if v.IsAnonymous() {
 			continue
 		}
 		for range 6 {

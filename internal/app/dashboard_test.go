@@ -76,6 +76,10 @@ func BenchmarkDashboard(b *testing.B) {
 			half := dashboardRounds / 2
 			b.Logf("%2d clients: %.0f pages a second, by hand %.0f; ratios %.2f", clients, mine[half], hand[half], ratios)
 			b.ReportMetric(ratios[half], fmt.Sprintf("ratio-%d", clients))
+			if mb, ok := resident(); ok {
+				b.Logf("the server holds %d MB of memory", mb)
+				b.ReportMetric(float64(mb), fmt.Sprintf("MB-%d", clients))
+			}
 			if clients == 8 && ratios[half] < dashboardGoal {
 				b.Errorf("8 clients get %.2f of the pages that a hand-written server gives, less than %.2f", ratios[half], dashboardGoal)
 			}
@@ -92,6 +96,18 @@ func BenchmarkDashboard(b *testing.B) {
 		}
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// resident is what the process holds of the machine's memory, in MB, where the
+// system tells it.
+func resident() (int, bool) {
+	raw, err := os.ReadFile("/proc/self/status")
+	_, rest, ok := strings.Cut(string(raw), "VmRSS:")
+	if err != nil || !ok {
+		return 0, false
+	}
+	kb, err := strconv.Atoi(strings.Fields(rest)[0])
+	return kb / 1024, err == nil
 }
 
 // dashboard is a server on the world, and who asks it.
