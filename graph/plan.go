@@ -112,7 +112,7 @@ func written[T any](ctx context.Context, oc *graphql.OperationContext, plain gen
 	}
 	o := by(newPlanner(ctx, oc, plain, found.(*belonging)))
 	var b bytes.Buffer
-	b.Grow(512 * len(rows))
+	b.Grow(800 * len(rows))
 	if o == nil || !array(ctx, &b, o, rows) {
 		return nil
 	}
