@@ -436,8 +436,21 @@ func (s *Service) join(ctx context.Context, tx *database.Tx, actor access.Actor,
 		return nil, err
 	}
 	before := tally(rs)
+	var gone []*Relationship
+	for _, q := range parties {
+		if r := rs[q.ID]; r != nil && !r.Active() {
+			gone = append(gone, r)
+		}
+	}
 	if err := relate(ctx, tx, c, rs, seller, reseller); err != nil {
 		return nil, err
+	}
+	for _, r := range gone {
+		for _, fn := range s.onReturned {
+			if err := fn(ctx, tx, r); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := count(ctx, tx, before, rs, created); err != nil {
 		return nil, err
