@@ -7870,9 +7870,9 @@ enum OrderStatus {
   SUBMITTED
   "Its lines are being provisioned."
   PROVISIONING
-  "All its lines are there."
+  "All its lines are there, but for what a person gave up."
   COMPLETED
-  "Some of its lines are there, some failed."
+  "Some of its lines are there; others failed, or were given up because nobody saw to them in time."
   PARTIALLY_COMPLETED
   "None of its lines is there."
   FAILED
@@ -7892,7 +7892,7 @@ enum OrderLineStatus {
   COMPLETED
   "It could not be provisioned; it can be tried again for 7 days."
   FAILED
-  "It failed and was given up."
+  "It failed and was given up, by a person or after 7 days."
   ABANDONED
 }
 
@@ -8058,7 +8058,7 @@ type OrderLine implements Node {
   totalPrice: Money
   "Where the line stands."
   status: OrderLineStatus!
-  "The code of why the last attempt failed; null where it did not."
+  "The code of why the last attempt failed, ` + "`" + `ORDER_LINE_TIME_OVER` + "`" + ` where nobody made another in time; null where none failed."
   failureCode: String
   "The same as a sentence in the viewer's language."
   failureMessage: String
@@ -12635,7 +12635,10 @@ type ChannelCounts {
   resellerCount: Int!
   "How many customers."
   customerCount: Int!
-  "How many subscriptions were provisioned and are not over."
+  """
+  How many subscriptions were provisioned and are not over: a seller's are those that it sells, a reseller's those that
+  were sold through it to the customers that it has, a customer's those of its own that the viewer sees.
+  """
   subscriptionCount: Int!
   "How many licences they have."
   seatCount: Int!
