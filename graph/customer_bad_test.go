@@ -327,3 +327,168 @@ func TestImportsWithBadLines(t *testing.T) {
 		})
 	}
 }
+
+// What is told of a customer to add is judged field by field, and each field's
+// fault comes with its code and its place.
+func TestDetailsThatAreWrong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sku := w.shop()
+	gina := w.as(w.nordwind.admin)
+	first := buyer("adatum")
+	first["details"].(map[string]any)["registrationId"] = "00743110157"
+	there := w.done(gina, "startOrder", "order { id }", map[string]any{"newcomer": first, "lines": []any{yearly(sku["BASIC"], 1)}}).text("startOrder.order.id")
+	w.done(gina, "reviewOrder", "order { id }", map[string]any{"orderId": there})
+	w.done(gina, "submitOrder", "order { id }", map[string]any{"orderId": there})
+	for name, c := range map[string]struct {
+		section, field string
+		value          any
+		code           string
+	}{
+		"a short name":            {"details", "companyName", "X", "TOO_SHORT"},
+		"a legal form":            {"details", "companyName", "S.p.A.", "NAME_INVALID"},
+		"a taken domain":          {"details", "domainPrefix", "adatum", "DOMAIN_NOT_AVAILABLE"},
+		"no domain":               {"details", "domainPrefix", "a b", "DOMAIN_PREFIX_INVALID"},
+		"a taken registration":    {"details", "registrationId", "IT 00743110157", "CUSTOMER_EXISTS"},
+		"a wrong registration":    {"details", "registrationId", "00743110158", "REGISTRATION_ID_INVALID"},
+		"no telephone":            {"details", "phone", "call me", "PHONE_INVALID"},
+		"a long address":          {"details", "billingEmail", strings.Repeat("a", 60) + "@" + strings.Repeat("b.", 100) + "example", "EMAIL_TOO_LONG"},
+		"no address":              {"details", "billingEmail", "bills", "EMAIL_INVALID"},
+		"the seller's address":    {"details", "billingEmail", "bills@nordwind.example", "EMAIL_OF_SELLER"},
+		"another language":        {"details", "locale", "xx", "INVALID"},
+		"somebody's address":      {"admin", "email", "gina@fabrikam.example", "EMAIL_NOT_AVAILABLE"},
+		"the seller's person":     {"admin", "email", "ada@nordwind.example", "EMAIL_OF_SELLER"},
+		"nobody":                  {"admin", "firstName", "", "REQUIRED"},
+		"an agreement to come":    {"agreement", "agreedOn", "2099-01-01", "DATE_IN_FUTURE"},
+		"an agreement of no day":  {"agreement", "agreedOn", "soon", "DATE_INVALID"},
+		"an agreement of nobody":  {"agreement", "lastName", "", "REQUIRED"},
+		"a postal code of signs":  {"address", "postalCode", "20-/1", "POSTAL_CODE_INVALID"},
+		"a state in Italy":        {"address", "state", "MI", "STATE_NOT_OF_COUNTRY"},
+		"a country that is none":  {"address", "country", "XX", "COUNTRY_UNKNOWN"},
+		"a street without a name": {"address", "line1", "", "REQUIRED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := w.on(t)
+			in := buyer("fabbrica")
+			to, path := in[c.section], "input.newcomer."+c.section+"."+c.field
+			if c.section == "address" {
+				to, path = in["details"].(map[string]any)["address"], "input.newcomer.details.address."+c.field
+			}
+			to.(map[string]any)[c.field] = c.value
+			id := w.done(gina, "startOrder", "order { id }", map[string]any{"newcomer": in, "lines": []any{yearly(sku["BASIC"], 1)}}).text("startOrder.order.id")
+			w.unchanged("reviewing", func() { w.refused(gina, "reviewOrder", "order", c.code, path, map[string]any{"orderId": id}) })
+		})
+	}
+	alone := buyer("fabbrica")
+	delete(alone, "agreement")
+	id := w.done(gina, "startOrder", "order { id }", map[string]any{"newcomer": alone, "lines": []any{yearly(sku["BASIC"], 1)}}).text("startOrder.order.id")
+	w.refused(gina, "reviewOrder", "order", "CUSTOMER_AGREEMENT_REQUIRED", "input.newcomer.agreement", map[string]any{"orderId": id})
+	warsaw := buyer("fabbrica")
+	warsaw["details"].(map[string]any)["address"] = map[string]any{"line1": "Rynek 1", "city": "Warszawa", "postalCode": "00-001", "country": "PL"}
+	id = w.done(gina, "startOrder", "order { id }", map[string]any{"newcomer": warsaw, "lines": []any{yearly(sku["BASIC"], 1)}}).text("startOrder.order.id")
+	w.refused(gina, "reviewOrder", "order", "REGISTRATION_ID_REQUIRED", "input.newcomer.details.registrationId", map[string]any{"orderId": id})
+	dark := buyer("fabbrica")
+	dark["details"].(map[string]any)["companyName"] = "Fabbrica\u202e"
+	link := yearly(sku["BASIC"], 1)
+	link["friendlyName"] = "see https://evil.example"
+	long := yearly(sku["BASIC"], 1)
+	long["friendlyName"] = strings.Repeat("n", 201)
+	w.unchanged("starting", func() {
+		w.refused(gina, "startOrder", "order", "CONTROL_CHARACTERS", "input.newcomer.details.companyName", map[string]any{"newcomer": dark})
+		w.refused(gina, "startOrder", "order", "LINK_NOT_ALLOWED", "input.lines.0.friendlyName", map[string]any{"newcomer": alone, "lines": []any{link}})
+		w.refused(gina, "startOrder", "order", "TOO_LONG", "input.lines.0.friendlyName", map[string]any{"newcomer": alone, "lines": []any{long}})
+	})
+}
+
+// What a customer, its invitations and its subscriptions cannot be asked for.
+func TestStatesThatForbid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sku := w.shop()
+	w.partnered(w.nordwind, w.contoso)
+	gina, fab, otto := w.as(w.nordwind.admin), w.as(w.fabrikam.admin), w.as(w.operator)
+	cus, _ := w.sold(gina, "adatum", &w.contoso.ID, yearly(sku["BASIC"], 3))
+	exec := func(sql string, args ...any) {
+		w.t.Helper()
+		w.tx(func(ctx context.Context, tx *database.Tx) error {
+			_, err := tx.NewRaw(sql, args...).Exec(ctx)
+			return err
+		})
+	}
+	w.refused(otto, "reinstateCustomer", "customer", "CUSTOMER_STATUS_FORBIDS", "input.customerId", map[string]any{"customerId": cus, "reason": "Paid."})
+	w.done(otto, "suspendCustomer", "customer { id }", map[string]any{"customerId": cus, "reason": "Open bills."})
+	w.refused(otto, "suspendCustomer", "customer", "CUSTOMER_STATUS_FORBIDS", "input.customerId", map[string]any{"customerId": cus, "reason": "Open bills."})
+	id := w.done(gina, "startOrder", "order { id }", map[string]any{"customerId": cus, "resellerId": w.contoso.ID, "lines": []any{yearly(sku["BASIC"], 1)}}).text("startOrder.order.id")
+	no := func(code string) {
+		w.t.Helper()
+		w.unchanged(code, func() { w.refused(gina, "reviewOrder", "order", code, "", map[string]any{"orderId": id}) })
+	}
+	no("CUSTOMER_SUSPENDED")
+	w.done(otto, "reinstateCustomer", "customer { id }", map[string]any{"customerId": cus, "reason": "Paid."})
+	exec("UPDATE customer SET agreed_at = NULL WHERE id = ?", cus)
+	no("CUSTOMER_AGREEMENT_MISSING")
+	w.done(gina, "attestCustomerAgreement", "customer { id }", map[string]any{"customerId": cus, "agreement": buyer("adatum")["agreement"]})
+	for _, c := range []struct {
+		partner ident.ID
+		code    string
+	}{{w.nordwind.ID, "SELLER_AGREEMENT_NOT_SIGNED"}, {w.contoso.ID, "RESELLER_AGREEMENT_NOT_SIGNED"}} {
+		exec("UPDATE partner SET agreement_due_at = ? WHERE id = ?", w.DB.Now().Add(-time.Hour), c.partner)
+		no(c.code)
+		exec("UPDATE partner SET agreement_due_at = NULL WHERE id = ?", c.partner)
+	}
+	for _, c := range []struct {
+		partner ident.ID
+		code    string
+	}{{w.nordwind.ID, "SELLER_NOT_ACTIVE"}, {w.contoso.ID, "RESELLER_NOT_ACTIVE"}} {
+		exec("UPDATE partner SET status = 'SUSPENDED' WHERE id = ?", c.partner)
+		no(c.code)
+		exec("UPDATE partner SET status = 'ACTIVE' WHERE id = ?", c.partner)
+	}
+	exec("UPDATE relationship SET status = 'REMOVED' WHERE customer_id = ? AND partner_id = ?", cus, w.contoso.ID)
+	no("RESELLER_NOT_RELATED")
+	exec("UPDATE relationship SET status = 'ACTIVE' WHERE customer_id = ? AND partner_id = ?", cus, w.contoso.ID)
+	exec("UPDATE partnership SET status = 'TERMINATED'")
+	no("PARTNERSHIP_MISSING")
+	exec("UPDATE partnership SET status = 'ACTIVE'")
+	exec("UPDATE relationship SET status = 'REMOVED' WHERE customer_id = ? AND partner_id = ?", cus, w.nordwind.ID)
+	no("RELATIONSHIP_MISSING")
+	exec("UPDATE relationship SET status = 'ACTIVE' WHERE customer_id = ? AND partner_id = ?", cus, w.nordwind.ID)
+	w.done(gina, "reviewOrder", "order { id }", map[string]any{"orderId": id})
+
+	// invitations that are dead, or may not be sent
+	ada := w.as(w.adminOf("adatum"))
+	invite := func() (string, string) {
+		id := w.done(fab, "inviteCustomer", "invitation { id }", map[string]any{"email": ada.Email}).text("inviteCustomer.invitation.id")
+		return id, w.keys.Capability(invitation.LinkPrefix, invitation.LinkPurpose, ident.ID(id), 1).Reveal()
+	}
+	dead := func(code, why string) {
+		w.t.Helper()
+		w.unchanged(why, func() {
+			w.refused(ada, "acceptCustomerInvitation", "customer", why, "input.code", map[string]any{"code": code, "confirmed": true})
+			w.refused(ada, "declineCustomerInvitation", "invitation", why, "input.code", map[string]any{"code": code})
+		})
+	}
+	sent, code := invite()
+	exec("UPDATE invitation SET status = 'SENT' WHERE id = ?", sent)
+	w.done(fab, "resendInvitation", "invitation { id }", map[string]any{"invitationId": sent})
+	dead(code, "LINK_REPLACED")
+	w.done(fab, "revokeInvitation", "invitation { id }", map[string]any{"invitationId": sent})
+	sent, code = invite()
+	w.done(fab, "revokeInvitation", "invitation { id }", map[string]any{"invitationId": sent})
+	dead(code, "INVITATION_CLOSED")
+	w.refused(fab, "inviteCustomer", "invitation", "RECIPIENT_LIMIT", "input.email", map[string]any{"email": ada.Email})
+	w.tx(func(ctx context.Context, tx *database.Tx) error {
+		return w.Mailer.Suppress(ctx, tx, "gone@elsewhere.example", "bounced", "")
+	})
+	w.refused(fab, "inviteCustomer", "invitation", "RECIPIENT_SUPPRESSED", "input.email", map[string]any{"email": "gone@elsewhere.example"})
+	w.DB.Clock().Advance(31 * 24 * time.Hour)
+	_, code = invite()
+	w.DB.Clock().Advance(31 * 24 * time.Hour)
+	ada = w.as(w.adminOf("adatum")) // signed in anew
+	dead(code, "INVITATION_EXPIRED")
+	got := w.gql(otto, "query($in: ScenarioInput!) { checkScenario(input: $in) { refusals { code nextStep } } }", "in",
+		map[string]any{"act": "SELL", "sellerId": w.nordwind.ID, "resellerId": w.fabrikam.ID, "customerId": cus}).ok()
+	if got.text("checkScenario.refusals.0.code") != "RESELLER_KIND" {
+		t.Error(got.Raw)
+	}
+}
