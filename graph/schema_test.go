@@ -95,7 +95,7 @@ var (
 )
 
 // Booleans of inputs that are orders, not states.
-var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all", "ImportMembershipRegisterInput.dryRun", "ImportBusinessRegisterInput.dryRun", "ImportCatalogInput.dryRun",
+var orders = []string{"RequestPartnershipsInput.dryRun", "InviteCustomersInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all", "ImportMembershipRegisterInput.dryRun", "ImportBusinessRegisterInput.dryRun", "ImportCatalogInput.dryRun",
 	"AcceptCustomerInvitationInput.confirmed", "AcceptCustomerInvitationInput.acceptsAgreement", "AcceptCustomerInvitationInput.delegatesAdministration"}
 
 // Inputs whose moments are bounds, not events.
