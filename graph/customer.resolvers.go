@@ -63,6 +63,10 @@ func (r *customerExportResolver) Operation(ctx context.Context, obj *customer.Ex
 	return load(ctx).operationsAbout.one(ctx, obj.ID)
 }
 
+func (r *customerInvitationLineResolver) Problems(ctx context.Context, obj *invitation.Line) ([]*model.InviteCustomersError, error) {
+	return userErrors[model.InviteCustomersError](ctx, obj.Problems)
+}
+
 func (r *customerInvitationOfferResolver) Seller(ctx context.Context, obj *customer.Invitation) (*partner.Card, error) {
 	return load(ctx).cards.one(ctx, obj.SellerID)
 }
@@ -146,6 +150,15 @@ func (r *mutationResolver) InviteCustomer(ctx context.Context, input customer.In
 		return &gen.InviteCustomerPayload{UserErrors: errs}, err
 	}
 	return &gen.InviteCustomerPayload{Invitation: out.Invitation, Operation: out.Operation}, nil
+}
+
+func (r *mutationResolver) InviteCustomers(ctx context.Context, input customer.InviteManyInput) (*gen.InviteCustomersPayload, error) {
+	out, err := r.r.Customers.InviteMany(ctx, actor(ctx), input)
+	if err != nil {
+		errs, err := refused[model.InviteCustomersError](ctx, err)
+		return &gen.InviteCustomersPayload{UserErrors: errs}, err
+	}
+	return &gen.InviteCustomersPayload{Lines: out}, nil
 }
 
 func (r *mutationResolver) AcceptCustomerInvitation(ctx context.Context, input customer.AcceptInput) (*gen.AcceptCustomerInvitationPayload, error) {
@@ -290,6 +303,10 @@ func (r *Resolver) CustomerAgreement() gen.CustomerAgreementResolver {
 
 func (r *Resolver) CustomerExport() gen.CustomerExportResolver { return &customerExportResolver{r} }
 
+func (r *Resolver) CustomerInvitationLine() gen.CustomerInvitationLineResolver {
+	return &customerInvitationLineResolver{r}
+}
+
 func (r *Resolver) CustomerInvitationOffer() gen.CustomerInvitationOfferResolver {
 	return &customerInvitationOfferResolver{r}
 }
@@ -314,6 +331,7 @@ type (
 	customerResolver                   struct{ r *Resolver }
 	customerAgreementResolver          struct{ r *Resolver }
 	customerExportResolver             struct{ r *Resolver }
+	customerInvitationLineResolver     struct{ r *Resolver }
 	customerInvitationOfferResolver    struct{ r *Resolver }
 	customerInvitationProposalResolver struct{ r *Resolver }
 	customerRelationshipResolver       struct{ r *Resolver }

@@ -217,7 +217,7 @@ func (r *partnershipRequestDraftResolver) Problems(ctx context.Context, obj *par
 	return draftProblems(ctx, obj.Problems), nil
 }
 
-func (r *partnershipRequestLineResolver) Problems(ctx context.Context, obj *partnership.RequestLine) ([]*model.RequestPartnershipsError, error) {
+func (r *partnershipRequestLineResolver) Problems(ctx context.Context, obj *invitation.Line) ([]*model.RequestPartnershipsError, error) {
 	return userErrors[model.RequestPartnershipsError](ctx, obj.Problems)
 }
 

@@ -95,7 +95,7 @@ var (
 )
 
 // Booleans of inputs that are orders, not states.
-var orders = []string{"RequestPartnershipsInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all", "ImportMembershipRegisterInput.dryRun", "ImportBusinessRegisterInput.dryRun", "ImportCatalogInput.dryRun",
+var orders = []string{"RequestPartnershipsInput.dryRun", "InviteCustomersInput.dryRun", "SetPartnershipLinkPausedInput.paused", "AuthorizeProviderInput.confirmed", "SignAgreementInput.confirmed", "OperationFilter.all", "ImportMembershipRegisterInput.dryRun", "ImportBusinessRegisterInput.dryRun", "ImportCatalogInput.dryRun",
 	"AcceptCustomerInvitationInput.confirmed", "AcceptCustomerInvitationInput.acceptsAgreement", "AcceptCustomerInvitationInput.delegatesAdministration"}
 
 // Inputs whose moments are bounds, not events.
@@ -413,7 +413,7 @@ var bound = []struct {
 	{partnership.Preview{}, []string{"PartnershipProposal"}},
 	{partnership.Refusal{}, []string{"PartnershipRefusal"}},
 	{partnership.Draft{}, []string{"PartnershipRequestDraft"}},
-	{partnership.RequestLine{}, []string{"PartnershipRequestLine"}},
+	{invitation.Line{}, []string{"PartnershipRequestLine", "CustomerInvitationLine"}},
 	{partnership.RequestInput{}, []string{"RequestPartnershipInput"}},
 	{partnership.RequestManyInput{}, []string{"RequestPartnershipsInput"}},
 	{partnership.RotateLinkInput{}, []string{"RotatePartnershipLinkInput"}},
@@ -561,6 +561,7 @@ var bound = []struct {
 	{customer.ScenarioInput{}, []string{"ScenarioInput"}},
 	{customer.BuyerInput{}, []string{"ScenarioBuyerInput"}},
 	{customer.InviteInput{}, []string{"InviteCustomerInput"}},
+	{customer.InviteManyInput{}, []string{"InviteCustomersInput"}},
 	{customer.AcceptInput{}, []string{"AcceptCustomerInvitationInput"}},
 	{customer.DeclineInput{}, []string{"DeclineCustomerInvitationInput"}},
 	{customer.EditInput{}, []string{"UpdateCustomerInput"}},

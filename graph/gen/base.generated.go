@@ -63,6 +63,7 @@ type MutationResolver interface {
 	RemoveHoliday(ctx context.Context, input calendar.RemoveHolidayInput) (*RemoveHolidayPayload, error)
 	ImportCatalog(ctx context.Context, input catalog.ImportInput) (*ImportCatalogPayload, error)
 	InviteCustomer(ctx context.Context, input customer.InviteInput) (*InviteCustomerPayload, error)
+	InviteCustomers(ctx context.Context, input customer.InviteManyInput) (*InviteCustomersPayload, error)
 	AcceptCustomerInvitation(ctx context.Context, input customer.AcceptInput) (*AcceptCustomerInvitationPayload, error)
 	DeclineCustomerInvitation(ctx context.Context, input customer.DeclineInput) (*DeclineCustomerInvitationPayload, error)
 	UpdateCustomer(ctx context.Context, input customer.EditInput) (*UpdateCustomerPayload, error)
@@ -871,6 +872,20 @@ func (ec *executionContext) field_Mutation_inviteCustomer_args(ctx context.Conte
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (customer.InviteInput, error) {
 			return ec.unmarshalNInviteCustomerInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐInviteInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_inviteCustomers_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (customer.InviteManyInput, error) {
+			return ec.unmarshalNInviteCustomersInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐInviteManyInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -4275,6 +4290,50 @@ func (ec *executionContext) fieldContext_Mutation_inviteCustomer(ctx context.Con
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_inviteCustomer_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_inviteCustomers(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_inviteCustomers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().InviteCustomers(ctx, fc.Args["input"].(customer.InviteManyInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *InviteCustomersPayload) graphql.Marshaler {
+			return ec.marshalNInviteCustomersPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐInviteCustomersPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_inviteCustomers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InviteCustomersPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_inviteCustomers_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -11672,6 +11731,13 @@ func (ec *executionContext) _UserError(ctx context.Context, sel ast.SelectionSet
 			return graphql.Null
 		}
 		return ec._InviteUserError(ctx, sel, obj)
+	case model.InviteCustomersError:
+		return ec._InviteCustomersError(ctx, sel, &obj)
+	case *model.InviteCustomersError:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._InviteCustomersError(ctx, sel, obj)
 	case model.InviteCustomerError:
 		return ec._InviteCustomerError(ctx, sel, &obj)
 	case *model.InviteCustomerError:
@@ -12194,6 +12260,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "inviteCustomer":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_inviteCustomer(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "inviteCustomers":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_inviteCustomers(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

@@ -45,6 +45,9 @@ type CustomerExportResolver interface {
 	DownloadURL(ctx context.Context, obj *customer.Export) (*string, error)
 	Operation(ctx context.Context, obj *customer.Export) (*outbox.Job, error)
 }
+type CustomerInvitationLineResolver interface {
+	Problems(ctx context.Context, obj *invitation.Line) ([]*model.InviteCustomersError, error)
+}
 type CustomerInvitationOfferResolver interface {
 	Seller(ctx context.Context, obj *customer.Invitation) (*partner.Card, error)
 	Reseller(ctx context.Context, obj *customer.Invitation) (*partner.Card, error)
@@ -1243,6 +1246,109 @@ func (ec *executionContext) _CustomerExport_expiresAt(ctx context.Context, field
 }
 func (ec *executionContext) fieldContext_CustomerExport_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("CustomerExport", field, false, false, errors.New("field of type Time does not have child fields"))
+}
+
+func (ec *executionContext) _CustomerInvitationLine_email(_ context.Context, _ graphql.CollectedField, obj *invitation.Line) graphql.Marshaler {
+	return graphql.MarshalString(obj.Email)
+}
+func (ec *executionContext) fieldContext_CustomerInvitationLine_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CustomerInvitationLine", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CustomerInvitationLine_invitation(ctx context.Context, field graphql.CollectedField, obj *invitation.Line) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerInvitationLine_invitation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Invitation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *invitation.Invitation) graphql.Marshaler {
+			return ec.marshalOInvitation2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐInvitation(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerInvitationLine_invitation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CustomerInvitationLine",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Invitation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CustomerInvitationLine_operation(ctx context.Context, field graphql.CollectedField, obj *invitation.Line) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerInvitationLine_operation(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Operation, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *outbox.Job) graphql.Marshaler {
+			return ec.marshalOOperation2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋoutboxᚐJob(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerInvitationLine_operation(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CustomerInvitationLine",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Operation(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CustomerInvitationLine_problems(ctx context.Context, field graphql.CollectedField, obj *invitation.Line) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CustomerInvitationLine_problems(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.CustomerInvitationLine().Problems(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.InviteCustomersError) graphql.Marshaler {
+			return ec.marshalNInviteCustomersError2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐInviteCustomersErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CustomerInvitationLine_problems(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CustomerInvitationLine",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InviteCustomersError(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _CustomerInvitationOffer_seller(ctx context.Context, field graphql.CollectedField, obj *customer.Invitation) (ret graphql.Marshaler) {
@@ -2864,6 +2970,107 @@ func (ec *executionContext) fieldContext_InviteCustomerPayload_userErrors(_ cont
 	return fc, nil
 }
 
+func (ec *executionContext) _InviteCustomersError_message(_ context.Context, _ graphql.CollectedField, obj *model.InviteCustomersError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Message)
+}
+func (ec *executionContext) fieldContext_InviteCustomersError_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InviteCustomersError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _InviteCustomersError_path(ctx context.Context, field graphql.CollectedField, obj *model.InviteCustomersError) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InviteCustomersError_path(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Path, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_InviteCustomersError_path(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InviteCustomersError", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _InviteCustomersError_code(_ context.Context, _ graphql.CollectedField, obj *model.InviteCustomersError) graphql.Marshaler {
+	return graphql.MarshalString(obj.Code)
+}
+func (ec *executionContext) fieldContext_InviteCustomersError_code(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("InviteCustomersError", field, false, false, errors.New("field of type InviteCustomersErrorCode does not have child fields"))
+}
+
+func (ec *executionContext) _InviteCustomersPayload_lines(ctx context.Context, field graphql.CollectedField, obj *InviteCustomersPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InviteCustomersPayload_lines(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Lines, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*invitation.Line) graphql.Marshaler {
+			return ec.marshalOCustomerInvitationLine2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐLineᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_InviteCustomersPayload_lines(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "InviteCustomersPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CustomerInvitationLine(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _InviteCustomersPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *InviteCustomersPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_InviteCustomersPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.InviteCustomersError) graphql.Marshaler {
+			return ec.marshalNInviteCustomersError2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐInviteCustomersErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_InviteCustomersPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "InviteCustomersPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_InviteCustomersError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ReinstateCustomerError_message(_ context.Context, _ graphql.CollectedField, obj *model.ReinstateCustomerError) graphql.Marshaler {
 	return graphql.MarshalString(obj.Message)
 }
@@ -4145,6 +4352,82 @@ func (ec *executionContext) unmarshalInputInviteCustomerInput(ctx context.Contex
 				return it, err
 			}
 			it.Delegation = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputInviteCustomersInput(ctx context.Context, obj any) (customer.InviteManyInput, error) {
+	var it customer.InviteManyInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["dryRun"]; !present {
+		asMap["dryRun"] = false
+	}
+
+	fieldsInOrder := [...]string{"emails", "providerId", "text", "locale", "delegation", "dryRun", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "emails":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("emails"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Emails = data
+		case "providerId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("providerId"))
+			data, err := ec.unmarshalOID2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋidentᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ProviderID = data
+		case "text":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("text"))
+			data, err := ec.unmarshalOString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Text = data
+		case "locale":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("locale"))
+			data, err := ec.unmarshalOString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Locale = data
+		case "delegation":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("delegation"))
+			data, err := ec.unmarshalOCustomerDelegationInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐDelegation(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Delegation = data
+		case "dryRun":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("dryRun"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DryRun = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
@@ -5509,6 +5792,94 @@ func (ec *executionContext) _CustomerExport(ctx context.Context, sel ast.Selecti
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
+
+	return out
+}
+
+var customerInvitationLineImplementors = []string{"CustomerInvitationLine"}
+
+func (ec *executionContext) _CustomerInvitationLine(ctx context.Context, sel ast.SelectionSet, obj *invitation.Line) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, customerInvitationLineImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CustomerInvitationLine")
+		case "email":
+			out.Values[i] = ec._CustomerInvitationLine_email(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "invitation":
+			out.Values[i] = ec._CustomerInvitationLine_invitation(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "operation":
+			out.Values[i] = ec._CustomerInvitationLine_operation(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "problems":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._CustomerInvitationLine_problems(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -7089,6 +7460,101 @@ func (ec *executionContext) _InviteCustomerPayload(ctx context.Context, sel ast.
 	return out
 }
 
+var inviteCustomersErrorImplementors = []string{"InviteCustomersError", "UserError"}
+
+func (ec *executionContext) _InviteCustomersError(ctx context.Context, sel ast.SelectionSet, obj *model.InviteCustomersError) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, inviteCustomersErrorImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("InviteCustomersError")
+		case "message":
+			out.Values[i] = ec._InviteCustomersError_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "path":
+			out.Values[i] = ec._InviteCustomersError_path(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "code":
+			out.Values[i] = ec._InviteCustomersError_code(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
+
+	return out
+}
+
+var inviteCustomersPayloadImplementors = []string{"InviteCustomersPayload"}
+
+func (ec *executionContext) _InviteCustomersPayload(ctx context.Context, sel ast.SelectionSet, obj *InviteCustomersPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, inviteCustomersPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("InviteCustomersPayload")
+		case "lines":
+			out.Values[i] = ec._InviteCustomersPayload_lines(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._InviteCustomersPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if len(deferLabelToView) > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Defers:   deferLabelToView,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: deferredFieldSet,
+			Context:  ctx,
+		})
+	}
+
+	return out
+}
+
 var reinstateCustomerErrorImplementors = []string{"ReinstateCustomerError", "UserError"}
 
 func (ec *executionContext) _ReinstateCustomerError(ctx context.Context, sel ast.SelectionSet, obj *model.ReinstateCustomerError) graphql.Marshaler {
@@ -7988,6 +8454,16 @@ func (ec *executionContext) marshalNCustomerExportState2githubᚗcomᚋchannelgr
 	return res
 }
 
+func (ec *executionContext) marshalNCustomerInvitationLine2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐLine(ctx context.Context, sel ast.SelectionSet, v *invitation.Line) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CustomerInvitationLine(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNCustomerInvitationProposal2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐPreview(ctx context.Context, sel ast.SelectionSet, v *customer.Preview) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -8478,6 +8954,63 @@ func (ec *executionContext) marshalNInviteCustomerPayload2ᚖgithubᚗcomᚋchan
 	return ec._InviteCustomerPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNInviteCustomersError2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐInviteCustomersErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.InviteCustomersError) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNInviteCustomersError2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐInviteCustomersError(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNInviteCustomersError2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐInviteCustomersError(ctx context.Context, sel ast.SelectionSet, v *model.InviteCustomersError) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._InviteCustomersError(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNInviteCustomersErrorCode2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNInviteCustomersErrorCode2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNInviteCustomersInput2githubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐInviteManyInput(ctx context.Context, v any) (customer.InviteManyInput, error) {
+	res, err := ec.unmarshalInputInviteCustomersInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNInviteCustomersPayload2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋgenᚐInviteCustomersPayload(ctx context.Context, sel ast.SelectionSet, v *InviteCustomersPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._InviteCustomersPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNReinstateCustomerError2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋgraphᚋmodelᚐReinstateCustomerErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.ReinstateCustomerError) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -8898,6 +9431,25 @@ func (ec *executionContext) unmarshalOCustomerFilter2ᚖgithubᚗcomᚋchannelgr
 	}
 	res, err := ec.unmarshalInputCustomerFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOCustomerInvitationLine2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐLineᚄ(ctx context.Context, sel ast.SelectionSet, v []*invitation.Line) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCustomerInvitationLine2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐLine(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalOCustomerInvitationOffer2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋcustomerᚐInvitation(ctx context.Context, sel ast.SelectionSet, v *customer.Invitation) graphql.Marshaler {

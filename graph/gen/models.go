@@ -554,6 +554,14 @@ type InviteCustomerPayload struct {
 	UserErrors []*model.InviteCustomerError `json:"userErrors"`
 }
 
+// What asking several customers gave.
+type InviteCustomersPayload struct {
+	// One line an address, in the order given, at most 100; null exactly when there are errors.
+	Lines []*invitation.Line `json:"lines"`
+	// Why nothing was done at all; empty where the lines tell.
+	UserErrors []*model.InviteCustomersError `json:"userErrors"`
+}
+
 // What inviting a user gave.
 type InviteUserPayload struct {
 	// The invited user; null exactly when there are errors.
@@ -866,7 +874,7 @@ type RequestPartnershipPayload struct {
 // What asking several addresses gave.
 type RequestPartnershipsPayload struct {
 	// One line an address, in the order given, at most 100; null exactly when there are errors.
-	Lines []*partnership.RequestLine `json:"lines"`
+	Lines []*invitation.Line `json:"lines"`
 	// Why nothing was done at all; empty where the lines tell.
 	UserErrors []*model.RequestPartnershipsError `json:"userErrors"`
 }

@@ -59,7 +59,7 @@ type PartnershipRequestDraftResolver interface {
 	Problems(ctx context.Context, obj *partnership.Draft) ([]*PartnershipRequestDraftProblem, error)
 }
 type PartnershipRequestLineResolver interface {
-	Problems(ctx context.Context, obj *partnership.RequestLine) ([]*model.RequestPartnershipsError, error)
+	Problems(ctx context.Context, obj *invitation.Line) ([]*model.RequestPartnershipsError, error)
 }
 type TerminationResolver interface {
 	Partnership(ctx context.Context, obj *partnership.Termination) (*partnership.Partnership, error)
@@ -1749,14 +1749,14 @@ func (ec *executionContext) fieldContext_PartnershipRequestDraftProblem_code(_ c
 	return graphql.NewScalarFieldContext("PartnershipRequestDraftProblem", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _PartnershipRequestLine_email(_ context.Context, _ graphql.CollectedField, obj *partnership.RequestLine) graphql.Marshaler {
+func (ec *executionContext) _PartnershipRequestLine_email(_ context.Context, _ graphql.CollectedField, obj *invitation.Line) graphql.Marshaler {
 	return graphql.MarshalString(obj.Email)
 }
 func (ec *executionContext) fieldContext_PartnershipRequestLine_email(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PartnershipRequestLine", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _PartnershipRequestLine_invitation(ctx context.Context, field graphql.CollectedField, obj *partnership.RequestLine) (ret graphql.Marshaler) {
+func (ec *executionContext) _PartnershipRequestLine_invitation(ctx context.Context, field graphql.CollectedField, obj *invitation.Line) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1788,7 +1788,7 @@ func (ec *executionContext) fieldContext_PartnershipRequestLine_invitation(_ con
 	return fc, nil
 }
 
-func (ec *executionContext) _PartnershipRequestLine_operation(ctx context.Context, field graphql.CollectedField, obj *partnership.RequestLine) (ret graphql.Marshaler) {
+func (ec *executionContext) _PartnershipRequestLine_operation(ctx context.Context, field graphql.CollectedField, obj *invitation.Line) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -1820,7 +1820,7 @@ func (ec *executionContext) fieldContext_PartnershipRequestLine_operation(_ cont
 	return fc, nil
 }
 
-func (ec *executionContext) _PartnershipRequestLine_problems(ctx context.Context, field graphql.CollectedField, obj *partnership.RequestLine) (ret graphql.Marshaler) {
+func (ec *executionContext) _PartnershipRequestLine_problems(ctx context.Context, field graphql.CollectedField, obj *invitation.Line) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2227,8 +2227,8 @@ func (ec *executionContext) _RequestPartnershipsPayload_lines(ctx context.Contex
 			return obj.Lines, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*partnership.RequestLine) graphql.Marshaler {
-			return ec.marshalOPartnershipRequestLine2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐRequestLineᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*invitation.Line) graphql.Marshaler {
+			return ec.marshalOPartnershipRequestLine2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐLineᚄ(ctx, selections, v)
 		},
 		true,
 		false,
@@ -5663,7 +5663,7 @@ func (ec *executionContext) _PartnershipRequestDraftProblem(ctx context.Context,
 
 var partnershipRequestLineImplementors = []string{"PartnershipRequestLine"}
 
-func (ec *executionContext) _PartnershipRequestLine(ctx context.Context, sel ast.SelectionSet, obj *partnership.RequestLine) graphql.Marshaler {
+func (ec *executionContext) _PartnershipRequestLine(ctx context.Context, sel ast.SelectionSet, obj *invitation.Line) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, partnershipRequestLineImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -7617,7 +7617,7 @@ func (ec *executionContext) marshalNPartnershipRequestDraftProblem2ᚖgithubᚗc
 	return ec._PartnershipRequestDraftProblem(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNPartnershipRequestLine2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐRequestLine(ctx context.Context, sel ast.SelectionSet, v *partnership.RequestLine) graphql.Marshaler {
+func (ec *executionContext) marshalNPartnershipRequestLine2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐLine(ctx context.Context, sel ast.SelectionSet, v *invitation.Line) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -8352,14 +8352,14 @@ func (ec *executionContext) marshalOPartnershipRequestDraft2ᚖgithubᚗcomᚋch
 	return ec._PartnershipRequestDraft(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOPartnershipRequestLine2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐRequestLineᚄ(ctx context.Context, sel ast.SelectionSet, v []*partnership.RequestLine) graphql.Marshaler {
+func (ec *executionContext) marshalOPartnershipRequestLine2ᚕᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐLineᚄ(ctx context.Context, sel ast.SelectionSet, v []*invitation.Line) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNPartnershipRequestLine2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋpartnershipᚐRequestLine(ctx, sel, v[i])
+		return ec.marshalNPartnershipRequestLine2ᚖgithubᚗcomᚋchannelgraphᚋchannelgraphᚋinternalᚋinvitationᚐLine(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {

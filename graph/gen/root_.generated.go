@@ -35,6 +35,7 @@ type ResolverRoot interface {
 	Customer() CustomerResolver
 	CustomerAgreement() CustomerAgreementResolver
 	CustomerExport() CustomerExportResolver
+	CustomerInvitationLine() CustomerInvitationLineResolver
 	CustomerInvitationOffer() CustomerInvitationOfferResolver
 	CustomerInvitationProposal() CustomerInvitationProposalResolver
 	CustomerRelationship() CustomerRelationshipResolver
@@ -190,6 +191,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputInvitationFilter,
 		ec.unmarshalInputInvitationOrder,
 		ec.unmarshalInputInviteCustomerInput,
+		ec.unmarshalInputInviteCustomersInput,
 		ec.unmarshalInputInviteUserInput,
 		ec.unmarshalInputKeepInvitationWaitingInput,
 		ec.unmarshalInputLegalProfileInput,
@@ -2683,6 +2685,12 @@ extend type Mutation {
     input: InviteCustomerInput!
   ): InviteCustomerPayload! @access(permission: CUSTOMER_INVITE)
 
+  "Asks up to 100 existing customers for the same; each is a line with a result of its own, and a bad line leaves the others alone."
+  inviteCustomers(
+    "Whom to ask, and for what."
+    input: InviteCustomersInput!
+  ): InviteCustomersPayload! @access(permission: CUSTOMER_INVITE)
+
   """
   Accepts the invitation behind a code, or one that waits for the viewer, for the viewer's company: relationships with
   those who ask, the customer agreement where there is none yet, and the administration that was asked for or not.
@@ -3285,6 +3293,44 @@ type InviteCustomerPayload {
   userErrors: [InviteCustomerError!]!
 }
 
+"Whom to ask for relationships, several at once, and for what."
+input InviteCustomersInput {
+  "The addresses to ask, 1 to 100."
+  emails: [String!]!
+  "The provider that the customers are to buy through; needed from resellers, and from nobody else."
+  providerId: ID
+  "The person's own words, at most 1,000 characters, quoted in the mails."
+  text: String
+  "The language of the mails, ` + "`" + `en` + "`" + ` or ` + "`" + `it` + "`" + `; the viewer's without it."
+  locale: String
+  "The administration to ask for; none without it."
+  delegation: CustomerDelegationInput
+  "Checks every line and sends nothing."
+  dryRun: Boolean! = false
+  "1 to 128 characters; the same key again within 48 hours gives the first result instead of more mails."
+  idempotencyKey: String
+}
+
+"What asking several customers gave."
+type InviteCustomersPayload {
+  "One line an address, in the order given, at most 100; null exactly when there are errors."
+  lines: [CustomerInvitationLine!]
+  "Why nothing was done at all; empty where the lines tell."
+  userErrors: [InviteCustomersError!]!
+}
+
+"What became of one address."
+type CustomerInvitationLine {
+  "The address as it was given."
+  email: String!
+  "The invitation; null in a dry run and where there are problems."
+  invitation: Invitation
+  "The mail under way; null in a dry run and where there are problems."
+  operation: Operation
+  "Why this address was not asked, at most 20; empty where it was or would be."
+  problems: [InviteCustomersError!]!
+}
+
 "The invitation to accept, by code or by id: exactly one of the two."
 input AcceptCustomerInvitationInput {
   "The code: what stands behind the ` + "`" + `#` + "`" + ` of the link."
@@ -3626,6 +3672,72 @@ enum InviteCustomerErrorCode {
   SELLER_NOT_ACTIVE
   "A value is too long."
   TOO_LONG
+}
+
+"Why customers could not be asked, or an address was not."
+type InviteCustomersError implements UserError {
+  "What is wrong, in the viewer's language."
+  message: String!
+  "The way to the input field; null where it is the whole."
+  path: [String!]
+  "The stable code."
+  code: InviteCustomersErrorCode!
+}
+
+"The codes of why customers could not be asked, or an address was not."
+enum InviteCustomersErrorCode {
+  "The text holds an address or telephone number, which is not allowed there."
+  CONTACT_DETAILS_NOT_ALLOWED
+  "A text holds characters that cannot be seen."
+  CONTROL_CHARACTERS
+  "The address is of a provider of throw-away addresses."
+  EMAIL_DISPOSABLE
+  "The address has the wrong form."
+  EMAIL_INVALID
+  "The address is of a seller's own domain."
+  EMAIL_OF_SELLER
+  "The address is longer than 254 bytes."
+  EMAIL_TOO_LONG
+  "The number of days is out of range."
+  GRANT_DAYS
+  "The key was used with another input within the last 48 hours."
+  IDEMPOTENCY_KEY_REUSED
+  "A value has the wrong form."
+  INVALID
+  "The inviter has sent as many invitations today as it may."
+  INVITATION_LIMIT
+  "An invitation to the address is open."
+  INVITATION_PENDING
+  "The target is absent, or the viewer may not see it."
+  NOT_FOUND
+  "Provider and reseller have no partnership."
+  PARTNERSHIP_MISSING
+  "Only a reseller names a provider."
+  PROVIDER_NOT_EXPECTED
+  "A reseller has to name a provider."
+  PROVIDER_REQUIRED
+  "The address has been asked as often in 30 days as it may be."
+  RECIPIENT_LIMIT
+  "The address refuses mail."
+  RECIPIENT_SUPPRESSED
+  "A value is missing."
+  REQUIRED
+  "The reseller has not signed the partner agreement."
+  RESELLER_AGREEMENT_NOT_SIGNED
+  "Only an indirect provider sells through a reseller, and only through an indirect reseller."
+  RESELLER_KIND
+  "The reseller is not active in the programme."
+  RESELLER_NOT_ACTIVE
+  "The seller has not signed the partner agreement."
+  SELLER_AGREEMENT_NOT_SIGNED
+  "The seller is neither an indirect provider nor a direct-bill partner."
+  SELLER_KIND
+  "The seller is not active in the programme."
+  SELLER_NOT_ACTIVE
+  "A value is too long."
+  TOO_LONG
+  "A list is too long."
+  TOO_MANY
 }
 
 "Why an invitation could not be accepted."
@@ -7870,9 +7982,9 @@ enum OrderStatus {
   SUBMITTED
   "Its lines are being provisioned."
   PROVISIONING
-  "All its lines are there."
+  "All its lines are there, but for what a person gave up."
   COMPLETED
-  "Some of its lines are there, some failed."
+  "Some of its lines are there; others failed, or were given up because nobody saw to them in time."
   PARTIALLY_COMPLETED
   "None of its lines is there."
   FAILED
@@ -7892,7 +8004,7 @@ enum OrderLineStatus {
   COMPLETED
   "It could not be provisioned; it can be tried again for 7 days."
   FAILED
-  "It failed and was given up."
+  "It failed and was given up, by a person or after 7 days."
   ABANDONED
 }
 
@@ -8058,7 +8170,7 @@ type OrderLine implements Node {
   totalPrice: Money
   "Where the line stands."
   status: OrderLineStatus!
-  "The code of why the last attempt failed; null where it did not."
+  "The code of why the last attempt failed, ` + "`" + `ORDER_LINE_TIME_OVER` + "`" + ` where nobody made another in time; null where none failed."
   failureCode: String
   "The same as a sentence in the viewer's language."
   failureMessage: String
@@ -12635,7 +12747,10 @@ type ChannelCounts {
   resellerCount: Int!
   "How many customers."
   customerCount: Int!
-  "How many subscriptions were provisioned and are not over."
+  """
+  How many subscriptions were provisioned and are not over: a seller's are those that it sells, a reseller's those that
+  were sold through it to the customers that it has, a customer's those of its own that the viewer sees.
+  """
   subscriptionCount: Int!
   "How many licences they have."
   seatCount: Int!
@@ -14679,6 +14794,20 @@ func (ec *executionContext) childFields_CustomerExport(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type CustomerExport", field.Name)
 }
 
+func (ec *executionContext) childFields_CustomerInvitationLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "email":
+		return ec.fieldContext_CustomerInvitationLine_email(ctx, field)
+	case "invitation":
+		return ec.fieldContext_CustomerInvitationLine_invitation(ctx, field)
+	case "operation":
+		return ec.fieldContext_CustomerInvitationLine_operation(ctx, field)
+	case "problems":
+		return ec.fieldContext_CustomerInvitationLine_problems(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CustomerInvitationLine", field.Name)
+}
+
 func (ec *executionContext) childFields_CustomerInvitationOffer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "seller":
@@ -15917,6 +16046,28 @@ func (ec *executionContext) childFields_InviteCustomerPayload(ctx context.Contex
 		return ec.fieldContext_InviteCustomerPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type InviteCustomerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_InviteCustomersError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "message":
+		return ec.fieldContext_InviteCustomersError_message(ctx, field)
+	case "path":
+		return ec.fieldContext_InviteCustomersError_path(ctx, field)
+	case "code":
+		return ec.fieldContext_InviteCustomersError_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InviteCustomersError", field.Name)
+}
+
+func (ec *executionContext) childFields_InviteCustomersPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "lines":
+		return ec.fieldContext_InviteCustomersPayload_lines(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_InviteCustomersPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InviteCustomersPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_InviteUserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -21,6 +21,9 @@ type (
 type (
 	// InviteCustomerError is why inviteCustomer did nothing.
 	InviteCustomerError UserError
+	// InviteCustomersError is why inviteCustomers did nothing, or an address was
+	// not asked.
+	InviteCustomersError UserError
 	// AcceptCustomerInvitationError is why acceptCustomerInvitation did nothing.
 	AcceptCustomerInvitationError UserError
 	// DeclineCustomerInvitationError is why declineCustomerInvitation did nothing.

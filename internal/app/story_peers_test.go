@@ -279,6 +279,12 @@ func (p *proxy) close() {
 
 // flushRedis forgets everything that a namespace has in Redis.
 func flushRedis(raw, namespace string) error {
+	const forget = `for _, k in ipairs(redis.call('KEYS', '*{' .. ARGV[1] .. '-*')) do redis.call('DEL', k) end return 'OK'`
+	return askRedis(raw, "EVAL", forget, "0", namespace)
+}
+
+// askRedis runs one command on a connection of its own.
+func askRedis(raw string, command ...string) error {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return err
@@ -300,8 +306,7 @@ func flushRedis(raw, namespace string) error {
 			return err
 		}
 	}
-	const forget = `for _, k in ipairs(redis.call('KEYS', '*{' .. ARGV[1] .. '-*')) do redis.call('DEL', k) end return 'OK'`
-	return redisDo(c, r, "EVAL", forget, "0", namespace)
+	return redisDo(c, r, command...)
 }
 
 func redisDo(w io.Writer, r *bufio.Reader, args ...string) error {

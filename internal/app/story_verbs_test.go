@@ -113,6 +113,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	add("hooked", 2, 2, false, (*story).doHooked)
 	add("nohook", 0, 0, false, (*story).doNoHook)
 	add("log", 1, 2, true, (*story).doLog)
+	add("nowhere", 1, -1, true, (*story).doNowhere)
 	return out
 }
 
@@ -827,14 +828,16 @@ func (s *story) doRows(ts *testscript.TestScript, _ bool, args []string) error {
 	var sum []string
 	for _, table := range []string{"organization", "user_account", "session", "capability_link", "throttle", "mail_message", "audit_event",
 		"partner", "invitation", "invitation_link", "partnership", "partnership_link", "termination", "idempotency", "enrollment", "enrollment_start",
-		"enrollment_link", "enrollment_event", "file", "agreement_signature"} {
+		"enrollment_link", "enrollment_event", "file", "agreement_signature", "customer", "relationship", "customer_agreement", "customer_grant",
+		"customer_invitation", "customer_order", "order_line", "product_subscription", "subscription_event", "offer", "catalog_import"} {
 		n, err := db.Read().NewSelect().Table(table).Count(ctx)
 		if err != nil {
 			return err
 		}
 		sum = append(sum, fmt.Sprintf("%s=%d", table, n))
 	}
-	for _, table := range []string{"user_account", "partner", "invitation", "partnership", "partnership_link", "termination", "enrollment"} {
+	for _, table := range []string{"user_account", "partner", "invitation", "partnership", "partnership_link", "termination", "enrollment",
+		"customer", "relationship", "customer_grant", "customer_order", "product_subscription"} {
 		var n int64
 		if err := db.Read().NewSelect().Table(table).ColumnExpr("coalesce(sum(version), 0)").Scan(ctx, &n); err != nil {
 			return err

@@ -2,6 +2,7 @@ package customer
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,6 +98,36 @@ func TestWithdraw(t *testing.T) {
 	wantCode(t, err, CodeGrantEnded)
 	if got := w.audited(g.ID); got != "grant.withdrawn×1" {
 		t.Errorf("audit %s", got)
+	}
+	w.db.Clock().Advance(100 * day)
+	if n := w.look(); n != 0 {
+		t.Errorf("%d looks at a withdrawn grant", n)
+	}
+}
+
+// A grant is withdrawn while its partner renews it: whoever is first, it is
+// withdrawn afterwards and gives nothing.
+func TestRenewAgainstWithdraw(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, elena, g := w.delegated(90, true)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := w.Withdraw(t.Context(), elena, WithdrawInput{GrantID: g.ID}); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 3 {
+		wg.Go(func() {
+			lines, err := w.Renew(t.Context(), w.azienda.admin, RenewInput{GrantIDs: []ident.ID{g.ID}, Days: 30})
+			if err != nil || len(lines) != 1 || lines[0].Grant == nil && lines[0].Problems[0].Code != CodeGrantEnded {
+				t.Errorf("renewed %+v, %v", lines, err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := w.grants(elena, GrantFilter{Status: []GrantStatus{GrantWithdrawn}}); len(got) != 1 || w.may(w.azienda, c) != "[]" {
+		t.Errorf("%d are withdrawn, and it may %s", len(got), w.may(w.azienda, c))
 	}
 	w.db.Clock().Advance(100 * day)
 	if n := w.look(); n != 0 {

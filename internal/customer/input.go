@@ -10,6 +10,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/address"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/invitation"
 	"github.com/channelgraph/channelgraph/internal/page"
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/region"
@@ -353,6 +354,35 @@ type InviteInput struct {
 func (in *InviteInput) Validate() error {
 	var p fault.Problems
 	take(&p, "email", &in.Email)(email(in.Email))
+	take(&p, "text", &in.Text)(address.Note(in.Text, maxText))
+	checkLocale(&p, in.Locale)
+	in.Delegation.validate(&p, "delegation")
+	return p.Err()
+}
+
+// InviteManyInput is InviteInput for several addresses; each is a line with its
+// own result.
+type InviteManyInput struct {
+	Emails     []string
+	ProviderID *ident.ID
+	Text       string
+	Locale     string
+	Delegation Delegation
+	// DryRun checks every line and sends nothing.
+	DryRun         bool
+	IdempotencyKey *string
+}
+
+// Validate puts what does not depend on one line into its stored form or says
+// all that is wrong with it.
+func (in *InviteManyInput) Validate() error {
+	var p fault.Problems
+	switch n := len(in.Emails); {
+	case n == 0:
+		p.Add("emails", fault.CodeRequired)
+	case n > invitation.MaxRecipients:
+		p.Add("emails", fault.CodeTooMany, "max", fmt.Sprint(invitation.MaxRecipients))
+	}
 	take(&p, "text", &in.Text)(address.Note(in.Text, maxText))
 	checkLocale(&p, in.Locale)
 	in.Delegation.validate(&p, "delegation")

@@ -42,6 +42,7 @@ type Service struct {
 	suffix       string
 	exports      *export.Files
 	onRemoved    []func(ctx context.Context, tx *database.Tx, r *Relationship) error
+	onReturned   []func(ctx context.Context, tx *database.Tx, r *Relationship) error
 }
 
 // New makes the service and tells the invitations what those of customers
@@ -68,6 +69,12 @@ func New(db *database.DB, accounts *account.Service, partners *partner.Service, 
 // customer ends, in the same transaction.
 func (s *Service) OnRemoved(fn func(ctx context.Context, tx *database.Tx, r *Relationship) error) {
 	s.onRemoved = append(s.onRemoved, fn)
+}
+
+// OnReturned registers what happens when a partner has a relationship with a
+// customer again that was removed once, in the same transaction.
+func (s *Service) OnReturned(fn func(ctx context.Context, tx *database.Tx, r *Relationship) error) {
+	s.onReturned = append(s.onReturned, fn)
 }
 
 // Refused is the fault for refusals at a path, or nil for none.

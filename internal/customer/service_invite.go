@@ -24,15 +24,8 @@ import (
 // NOT_FOUND at providerId, EMAIL_OF_SELLER, INVITATION_PENDING and the limits
 // of invitations, the refusals of those who sell.
 func (s *Service) Invite(ctx context.Context, actor access.Actor, in InviteInput) (*invitation.Dispatched, error) {
-	if err := actor.Require(access.PermCustomerInvite); err != nil {
+	if err := mayInvite(actor); err != nil {
 		return nil, err
-	}
-	if actor.PartnerID == "" { // a company on its way in
-		code := CodeSellerNotActive
-		if actor.Kind == access.IndirectReseller {
-			code = CodeResellerNotActive
-		}
-		return nil, fault.Conflict("", code)
 	}
 	raw := in
 	problems := in.Validate()
@@ -47,57 +40,12 @@ func (s *Service) Invite(ctx context.Context, actor access.Actor, in InviteInput
 			out, err = s.invitations.Replay(ctx, tx, prior)
 			return err
 		}
-		if err := s.invitations.HoldInviter(ctx, tx, actor.PartnerID); err != nil {
-			return err
-		}
-		var p fault.Problems
-		if err := p.Merge("", problems); err != nil {
-			return err
-		}
-		offer := Invitation{SellerID: actor.PartnerID, Roles: in.Delegation.Roles, GrantDays: in.Delegation.Days, AutoExtendDays: in.Delegation.extend()}
-		switch joint := actor.Kind == access.IndirectReseller; {
-		case joint && in.ProviderID == nil:
-			p.Add("providerId", CodeProviderNeeded)
-		case !joint && in.ProviderID != nil:
-			p.Add("providerId", CodeProviderGiven)
-		case joint:
-			offer.SellerID, offer.ResellerID = *in.ProviderID, actor.PartnerID
-		}
-		if err := p.Err(); err != nil {
-			return err
-		}
-		sc, err := s.asking(ctx, tx, actor, offer)
+		q, err := s.prepareInvite(ctx, tx, actor, problems, in.ProviderID, in.Delegation)
 		if err != nil {
 			return err
 		}
-		to, _ := address.Parse(in.Email) // validated
-		if address.Disposable(to.Domain) {
-			p.Add("email", address.CodeEmailDisposable, "domain", address.Unicode(to.Domain))
-		}
-		if ofHouse(in.Email, sc) {
-			p.Add("email", CodeOwnAddress)
-		}
-		if !p.Any() {
-			if err := p.Merge("email", s.invitations.CheckRecipient(ctx, tx, invitation.ForCustomer, actor.PartnerID, to.Folded())); err != nil {
-				return err
-			}
-		}
-		if err := p.Err(); err != nil {
-			return err
-		}
-		locale := in.Locale
-		if locale == "" {
-			locale = actor.Locale
-		}
-		out, err = s.invitations.Create(ctx, tx, actor, invitation.Request{Kind: invitation.ForCustomer, InviterID: actor.PartnerID, Recipient: to.String(),
-			Folded: to.Folded(), Locale: locale, Text: in.Text, Beside: func(id ident.ID) error {
-				offer.InvitationID = id
-				return insertInvitation(ctx, tx, &offer)
-			}})
-		if err != nil {
-			return err
-		}
-		if err := audit.Record(ctx, tx, actor, audit.Act{Action: "customer.invited", TargetID: out.Invitation.ID}); err != nil {
+		q.text, q.locale = in.Text, in.Locale
+		if out, err = s.ask(ctx, tx, actor, q, in.Email, "email"); err != nil {
 			return err
 		}
 		return outbox.Remember(ctx, tx, actor, "inviteCustomer", key, out.IDs())
@@ -106,6 +54,122 @@ func (s *Service) Invite(ctx context.Context, actor access.Actor, in InviteInput
 		return nil, err
 	}
 	return out, nil
+}
+
+// InviteLine is what became of one address of a list.
+type InviteLine = invitation.Line
+
+// InviteMany is Invite for several addresses: each line by itself, so that one
+// bad address does not hold the others up. A dry run writes nothing. Errors:
+// those of Invite that do not depend on the address.
+func (s *Service) InviteMany(ctx context.Context, actor access.Actor, in InviteManyInput) ([]*InviteLine, error) {
+	if err := mayInvite(actor); err != nil {
+		return nil, err
+	}
+	raw := in
+	problems := in.Validate()
+	var q *question
+	return s.invitations.AskMany(ctx, actor, invitation.List{Verb: "inviteCustomers", Key: deref(in.IdempotencyKey), Input: raw, Emails: raw.Emails, DryRun: in.DryRun,
+		Prepare: func(ctx context.Context, tx *database.Tx) (err error) {
+			if q, err = s.prepareInvite(ctx, tx, actor, problems, in.ProviderID, in.Delegation); err == nil {
+				q.text, q.locale = in.Text, in.Locale
+			}
+			return err
+		},
+		Ask: func(ctx context.Context, tx *database.Tx, to, path string) (*invitation.Dispatched, error) {
+			clean, err := email(to)
+			if err != nil {
+				var p fault.Problems
+				if err := p.Merge(path, err); err != nil {
+					return nil, err
+				}
+				return nil, p.Err()
+			}
+			return s.ask(ctx, tx, actor, q, clean, path)
+		}})
+}
+
+// mayInvite asks for the right to invite, in a company that may.
+func mayInvite(actor access.Actor) error {
+	if err := actor.Require(access.PermCustomerInvite); err != nil {
+		return err
+	}
+	if actor.PartnerID != "" {
+		return nil
+	}
+	code := CodeSellerNotActive // a company on its way in
+	if actor.Kind == access.IndirectReseller {
+		code = CodeResellerNotActive
+	}
+	return fault.Conflict("", code)
+}
+
+// question is what addresses are asked, by whom.
+type question struct {
+	offer        Invitation
+	sellers      Scenario
+	text, locale string
+}
+
+// prepareInvite holds the inviter and proves what does not depend on who is
+// asked; problems are those of the input's form.
+func (s *Service) prepareInvite(ctx context.Context, tx *database.Tx, actor access.Actor, problems error, provider *ident.ID, d Delegation) (*question, error) {
+	if err := s.invitations.HoldInviter(ctx, tx, actor.PartnerID); err != nil {
+		return nil, err
+	}
+	var p fault.Problems
+	if err := p.Merge("", problems); err != nil {
+		return nil, err
+	}
+	q := &question{offer: Invitation{SellerID: actor.PartnerID, Roles: d.Roles, GrantDays: d.Days, AutoExtendDays: d.extend()}}
+	switch joint := actor.Kind == access.IndirectReseller; {
+	case joint && provider == nil:
+		p.Add("providerId", CodeProviderNeeded)
+	case !joint && provider != nil:
+		p.Add("providerId", CodeProviderGiven)
+	case joint:
+		q.offer.SellerID, q.offer.ResellerID = *provider, actor.PartnerID
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	var err error
+	q.sellers, err = s.asking(ctx, tx, actor, q.offer)
+	return q, err
+}
+
+// ask mails one address, in its stored form, what is asked.
+func (s *Service) ask(ctx context.Context, tx *database.Tx, actor access.Actor, q *question, email, path string) (*invitation.Dispatched, error) {
+	var p fault.Problems
+	to, _ := address.Parse(email) // validated
+	if address.Disposable(to.Domain) {
+		p.Add(path, address.CodeEmailDisposable, "domain", address.Unicode(to.Domain))
+	}
+	if ofHouse(email, q.sellers) {
+		p.Add(path, CodeOwnAddress)
+	}
+	if !p.Any() {
+		if err := p.Merge(path, s.invitations.CheckRecipient(ctx, tx, invitation.ForCustomer, actor.PartnerID, to.Folded())); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	locale := q.locale
+	if locale == "" {
+		locale = actor.Locale
+	}
+	out, err := s.invitations.Create(ctx, tx, actor, invitation.Request{Kind: invitation.ForCustomer, InviterID: actor.PartnerID, Recipient: to.String(),
+		Folded: to.Folded(), Locale: locale, Text: q.text, Beside: func(id ident.ID) error {
+			offer := q.offer
+			offer.InvitationID = id
+			return insertInvitation(ctx, tx, &offer)
+		}})
+	if err != nil {
+		return nil, err
+	}
+	return out, audit.Record(ctx, tx, actor, audit.Act{Action: "customer.invited", TargetID: out.Invitation.ID})
 }
 
 // asking proves that those who ask for a customer may do so now.
@@ -436,8 +500,21 @@ func (s *Service) join(ctx context.Context, tx *database.Tx, actor access.Actor,
 		return nil, err
 	}
 	before := tally(rs)
+	var gone []*Relationship
+	for _, q := range parties {
+		if r := rs[q.ID]; r != nil && !r.Active() {
+			gone = append(gone, r)
+		}
+	}
 	if err := relate(ctx, tx, c, rs, seller, reseller); err != nil {
 		return nil, err
+	}
+	for _, r := range gone {
+		for _, fn := range s.onReturned {
+			if err := fn(ctx, tx, r); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := count(ctx, tx, before, rs, created); err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ const (
 	CodeRelationshipRemoved = subscription.ReasonRelationship
 	CodeProvisioningStopped = "PROVISIONING_CANCELLED"
 	CodeProvisioningFailed  = "PROVISIONING_FAILED"
+	CodeLineTimeOver        = "ORDER_LINE_TIME_OVER"
 )
 
 // maxField bounds the texts of a draft; what each may hold is said when it is

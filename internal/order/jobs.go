@@ -257,13 +257,14 @@ func (s *Service) expire(ctx context.Context, tx *database.Tx, id ident.ID) erro
 	return s.drop(ctx, tx, system, o, "order.expired", CodeExpired)
 }
 
-// giveUp abandons a line that has waited too long.
+// giveUp abandons a line that has waited too long, which says so from then on.
 func (s *Service) giveUp(ctx context.Context, tx *database.Tx, found *Line) error {
 	system := access.System("order")
 	o, l, err := s.holdLine(ctx, tx, system, found.ID)
 	if err != nil || l == nil || l.Status != LineFailed || l.Attempt != found.Attempt {
 		return err
 	}
+	l.FailureCode = CodeLineTimeOver
 	return s.abandon(ctx, tx, system, o, l)
 }
 

@@ -24,7 +24,9 @@ import (
 // Status is where an order stands.
 type Status string
 
-// States of an order. Submitted means that no line was worked on yet.
+// States of an order. Submitted means that no line was worked on yet. What a
+// person gave up is not missed: an order is complete once the rest of it is
+// there. What nobody saw to within FailedLife is, for ever.
 const (
 	Draft              Status = "DRAFT"
 	Submitted          Status = "SUBMITTED"
@@ -36,12 +38,12 @@ const (
 )
 
 // moves are the states that may follow a state; a retried line takes an order
-// that was over back into provisioning.
+// that was over back into provisioning, and giving up what failed completes it.
 var moves = map[Status][]Status{
 	Draft:              {Submitted, Cancelled},
 	Submitted:          {Provisioning, Completed, PartiallyCompleted, Failed},
 	Provisioning:       {Completed, PartiallyCompleted, Failed},
-	PartiallyCompleted: {Provisioning},
+	PartiallyCompleted: {Provisioning, Completed},
 	Failed:             {Provisioning},
 }
 
@@ -165,7 +167,7 @@ type Line struct {
 	Status    LineStatus `bun:"status"`
 	// SubscriptionID is what it becomes, "" for a draft's. OperationID is of the
 	// newest attempt to provision it, Attempt counts them, FailureCode says why
-	// the last one failed.
+	// the last one failed, or that nobody saw to it in time.
 	SubscriptionID ident.ID  `bun:"subscription_id"`
 	OperationID    ident.ID  `bun:"operation_id"`
 	Attempt        int       `bun:"attempt"`
@@ -231,29 +233,39 @@ func FirstCharge(lines []*Line) *catalog.Money {
 	return &m
 }
 
+// isMissed reports whether the line was to be there and is not: it failed, and
+// nobody gave it up.
+func (l *Line) isMissed() bool {
+	return l.Status == LineFailed || l.Status == LineAbandoned && l.FailureCode == CodeLineTimeOver
+}
+
 // outcome is the state that a submitted order's lines put it into.
 func outcome(now Status, lines []*Line) Status {
-	done, failed, begun := 0, 0, now != Submitted
+	done, over, missed, begun := 0, 0, 0, now != Submitted
 	for _, l := range lines {
 		switch l.Status {
 		case LineCompleted:
 			done++
+			over++
 		case LineFailed, LineAbandoned:
-			failed++
+			over++
 		case LineProvisioning:
 			begun = true
 		case LineDraft, LinePending:
 		}
+		if l.isMissed() {
+			missed++
+		}
 	}
 	switch {
-	case done+failed < len(lines) && (begun || done+failed > 0):
+	case over < len(lines) && (begun || over > 0):
 		return Provisioning
-	case done+failed < len(lines):
+	case over < len(lines):
 		return Submitted
-	case failed == 0:
-		return Completed
 	case done == 0:
 		return Failed
+	case missed == 0:
+		return Completed
 	}
 	return PartiallyCompleted
 }

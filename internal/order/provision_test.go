@@ -20,11 +20,15 @@ func TestOutcome(t *testing.T) {
 	t.Parallel()
 	for lines, want := range map[string]Status{
 		"PPP": Submitted, "VPP": Provisioning, "CPP": Provisioning, "FPP": Provisioning, "CCV": Provisioning, "CCC": Completed, "CFC": PartiallyCompleted,
-		"CAC": PartiallyCompleted, "FFF": Failed, "FAF": Failed, "C": Completed, "F": Failed, "P": Submitted,
+		"CAC": Completed, "CAF": PartiallyCompleted, "CTC": PartiallyCompleted, "CTA": PartiallyCompleted, "FFF": Failed, "FAF": Failed, "AAA": Failed, "TA": Failed, "APC": Provisioning, "C": Completed, "F": Failed, "P": Submitted,
 	} {
 		var ls []*Line
 		for _, c := range lines {
-			ls = append(ls, &Line{Status: map[rune]LineStatus{'P': LinePending, 'V': LineProvisioning, 'C': LineCompleted, 'F': LineFailed, 'A': LineAbandoned}[c]})
+			l := &Line{Status: map[rune]LineStatus{'P': LinePending, 'V': LineProvisioning, 'C': LineCompleted, 'F': LineFailed, 'A': LineAbandoned, 'T': LineAbandoned}[c], FailureCode: "X"}
+			if c == 'T' {
+				l.FailureCode = CodeLineTimeOver
+			}
+			ls = append(ls, l)
 		}
 		if got := outcome(Submitted, ls); got != want {
 			t.Errorf("%s: %s, want %s", lines, got, want)
@@ -213,7 +217,20 @@ func TestALineIsGivenUp(t *testing.T) {
 	w.scan()
 	w.db.Clock().Advance(FailedLife)
 	w.scan()
-	want(t, "by itself", w.states(o.ID), "PARTIALLY_COMPLETED, COMPLETED/ACTIVE, ABANDONED OUT_OF_STOCK/CANCELLED, ABANDONED OUT_OF_STOCK/CANCELLED")
+	want(t, "by itself", w.states(o.ID), "PARTIALLY_COMPLETED, COMPLETED/ACTIVE, ABANDONED OUT_OF_STOCK/CANCELLED, ABANDONED ORDER_LINE_TIME_OVER/CANCELLED")
+	// what a person gives up is not missed
+	w.hand.on("TRIAL", nil)
+	next := w.submit(w.gina, w.review(w.gina, w.start(w.gina, StartInput{CustomerID: &o.CustomerID, Lines: []LineInput{w.line("BASIC", 1), w.line("SUITE", 5)}}))).Order
+	w.work()
+	want(t, "one failed", w.states(next.ID), "PARTIALLY_COMPLETED, COMPLETED/ACTIVE, FAILED OUT_OF_STOCK/PENDING")
+	w.db.Clock().Advance(time.Hour)
+	if _, err := w.AbandonLine(ctx, w.gina, AbandonLineInput{OrderLineID: next.Lines[1].ID}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "settled", w.states(next.ID), "COMPLETED, COMPLETED/ACTIVE, ABANDONED OUT_OF_STOCK/CANCELLED")
+	if got := w.read(next.ID); got.FinishedAt == nil || w.db.Now().Sub(*got.FinishedAt) > time.Minute {
+		t.Errorf("it was finished at %v", got.FinishedAt)
+	}
 }
 
 // TestARemovedRelationshipStopsProvisioning removes it while lines wait, and

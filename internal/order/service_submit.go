@@ -506,7 +506,7 @@ func (s *Service) again(ctx context.Context, tx *database.Tx, actor access.Actor
 }
 
 // AbandonLine gives a failed line up: its subscription, which was never there,
-// ends. Errors: NOT_FOUND, ROLE_REQUIRED, ORDER_LINE_NOT_FAILED at orderLineId.
+// ends, and the order misses it no more. Errors: NOT_FOUND, ROLE_REQUIRED, ORDER_LINE_NOT_FAILED at orderLineId.
 func (s *Service) AbandonLine(ctx context.Context, actor access.Actor, in AbandonLineInput) (*Line, error) {
 	if actor.IsAnonymous() {
 		return nil, fault.Unauthenticated()

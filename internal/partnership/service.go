@@ -2,9 +2,6 @@ package partnership
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -343,14 +340,7 @@ func (s *Service) checkOwnHouse(ctx context.Context, tx *database.Tx, actor acce
 }
 
 // RequestLine is what became of one address of a list.
-type RequestLine struct {
-	Email      string
-	Invitation *invitation.Invitation
-	Operation  *outbox.Job
-	// Problems are why nothing was sent to the address; a line without
-	// problems in a dry run would be sent.
-	Problems []fault.Problem
-}
+type RequestLine = invitation.Line
 
 // RequestMany asks several addresses: each line by itself, so that one bad
 // address does not hold the others up. A dry run writes nothing.
@@ -361,85 +351,19 @@ func (s *Service) RequestMany(ctx context.Context, actor access.Actor, in Reques
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	var out []*RequestLine
-	key := deref(in.IdempotencyKey)
-	err := s.db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
-		out = nil
-		prior, err := outbox.Once(ctx, tx, actor, "requestPartnerships", key, in)
-		if err != nil {
-			return err
-		}
-		if prior != nil {
-			out, err = s.replayMany(ctx, tx, in, prior)
-			return err
-		}
-		var p fault.Problems
-		note, err := s.prepare(ctx, tx, actor, &p, in.Text)
-		if err != nil {
-			return err
-		}
-		if err := p.Err(); err != nil {
-			return err // the text is wrong for every line
-		}
-		ids := map[string]string{}
-		for n, email := range in.Emails {
-			line := &RequestLine{Email: email}
-			var q fault.Problems
-			sent, err := s.ask(ctx, tx, actor, &q, email, note, localeOf(in.Locale, actor), lineEmail(n))
-			switch f := fault.As(err); {
-			case f != nil && len(f.Problems) > 0:
-				line.Problems = f.Problems
-			case err != nil:
+	var note string
+	return s.invitations.AskMany(ctx, actor, invitation.List{Verb: "requestPartnerships", Key: deref(in.IdempotencyKey), Input: in, Emails: in.Emails, DryRun: in.DryRun,
+		Prepare: func(ctx context.Context, tx *database.Tx) (err error) {
+			var p fault.Problems
+			if note, err = s.prepare(ctx, tx, actor, &p, in.Text); err != nil {
 				return err
-			default:
-				line.Invitation, line.Operation = sent.Invitation, sent.Operation
-				ids[lineKey(n, "invitation")], ids[lineKey(n, "operation")] = string(sent.Invitation.ID), string(sent.Operation.ID)
 			}
-			if len(line.Problems) > 0 {
-				raw, err := json.Marshal(line.Problems)
-				if err != nil {
-					return err
-				}
-				ids[lineKey(n, "problems")] = string(raw)
-			}
-			out = append(out, line)
-		}
-		if in.DryRun {
-			return errDryRun // every line has been tried; take all of it back
-		}
-		return outbox.Remember(ctx, tx, actor, "requestPartnerships", key, ids)
-	})
-	if errors.Is(err, errDryRun) {
-		for _, l := range out {
-			l.Invitation, l.Operation = nil, nil
-		}
-		return out, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (s *Service) replayMany(ctx context.Context, tx *database.Tx, in RequestManyInput, prior *outbox.Result) ([]*RequestLine, error) {
-	var out []*RequestLine
-	for n, email := range in.Emails {
-		line := &RequestLine{Email: email}
-		if id := prior.ID(lineKey(n, "invitation")); id != "" {
-			sent, err := s.invitations.Replay(ctx, tx, &outbox.Result{IDs: map[string]string{
-				"invitation": string(id), "operation": string(prior.ID(lineKey(n, "operation")))}})
-			if err != nil {
-				return nil, err
-			}
-			line.Invitation, line.Operation = sent.Invitation, sent.Operation
-		} else if raw := prior.IDs[lineKey(n, "problems")]; raw != "" {
-			if err := json.Unmarshal([]byte(raw), &line.Problems); err != nil {
-				return nil, fmt.Errorf("reading a remembered result: %w", err)
-			}
-		}
-		out = append(out, line)
-	}
-	return out, nil
+			return p.Err() // the text is wrong for every line
+		},
+		Ask: func(ctx context.Context, tx *database.Tx, email, path string) (*invitation.Dispatched, error) {
+			var p fault.Problems
+			return s.ask(ctx, tx, actor, &p, email, note, localeOf(in.Locale, actor), path)
+		}})
 }
 
 // WithdrawAdminAccess takes the provider's admin access to the reseller's own

@@ -2,8 +2,6 @@ package partnership
 
 import (
 	"context"
-	"errors"
-	"strconv"
 	"strings"
 
 	"github.com/channelgraph/channelgraph/internal/access"
@@ -17,11 +15,6 @@ import (
 	"github.com/channelgraph/channelgraph/internal/partner"
 	"github.com/channelgraph/channelgraph/internal/secret"
 )
-
-var errDryRun = errors.New("dry run")
-
-func lineEmail(n int) string            { return "emails." + strconv.Itoa(n) }
-func lineKey(n int, what string) string { return strconv.Itoa(n) + "." + what }
 
 // proposal is what a code, or a received invitation, leads to.
 type proposal struct {

@@ -32,11 +32,12 @@ type Service struct {
 }
 
 // New makes the service and has it told when a relationship with a customer is
-// removed. The jobs are MoveOn and Scan, of which the last is periodic; Counts
+// removed, or comes back. The jobs are MoveOn and Scan, of which the last is periodic; Counts
 // is for the tree's ledger.
 func New(db *database.DB, partners *partner.Service, customers *customer.Service, offers *catalog.Service) *Service {
 	s := &Service{db: db, partners: partners, customers: customers, offers: offers, batch: 100}
 	customers.OnRemoved(s.removed)
+	customers.OnReturned(s.returned)
 	return s
 }
 
@@ -45,27 +46,28 @@ func New(db *database.DB, partners *partner.Service, customers *customer.Service
 // ledger collects what a transaction does to subscriptions, to be written at
 // its end in a few statements.
 type ledger struct {
-	tx      *database.Tx
-	actor   access.Actor
+	tx    *database.Tx
+	actor access.Actor
+	// sales are by how much the counts of what was sold through a pair, or by
+	// a seller alone, change.
+	sales   map[sale]rollup.Delta
 	counts  rollup.Changes
 	events  []*Event
 	touched map[ident.ID]*Subscription
 }
 
+// sale is who sold to whom.
+type sale struct{ seller, reseller, customer ident.ID }
+
 func newLedger(tx *database.Tx, actor access.Actor) *ledger {
-	return &ledger{tx: tx, actor: actor, counts: rollup.Changes{}, touched: map[ident.ID]*Subscription{}}
+	return &ledger{tx: tx, actor: actor, sales: map[sale]rollup.Delta{}, counts: rollup.Changes{}, touched: map[ident.ID]*Subscription{}}
 }
 
 // note takes note of what happened to a subscription, as it is afterwards;
 // before is as it was.
 func (l *ledger) note(before Subscription, s *Subscription, e Event) {
-	weight := func(s *Subscription, by int64) {
-		if s.Status.Lives() {
-			l.counts.Add(rollup.Delta{Subscriptions: by, Seats: by * int64(s.Quantity)}, rollup.Sale(s.SellerID, s.ResellerID)...)
-		}
-	}
-	weight(&before, -1)
-	weight(s, 1)
+	by := sale{s.SellerID, s.ResellerID, s.CustomerID}
+	l.sales[by] = l.sales[by].Plus(s.weight()).Minus(before.weight())
 	e.ID, e.SubscriptionID, e.ActorID = ident.New(ident.SubscriptionEvent), s.ID, l.actor.UserID
 	s.EventCount++
 	e.Number = s.EventCount
@@ -77,11 +79,43 @@ func (l *ledger) note(before Subscription, s *Subscription, e Event) {
 	l.touched[s.ID] = s
 }
 
+// weight is what the subscription comes to on the tree.
+func (s *Subscription) weight() rollup.Delta {
+	if !s.Status.Lives() {
+		return rollup.Delta{}
+	}
+	return rollup.Delta{Subscriptions: 1, Seats: int64(s.Quantity)}
+}
+
+// through are the keys at which a reseller's part of a sale counts, while it
+// has the customer.
+func (s *Subscription) through() []rollup.Key {
+	return []rollup.Key{rollup.Of(s.ResellerID), rollup.Pair(s.SellerID, s.ResellerID)}
+}
+
+// reckon puts what sales changed into the counts: a sale counts for who sells
+// as long as it lasts, for who it was sold through while it has the customer.
+// The subscriptions are held, so that a removal waits or is over.
+func (s *Service) reckon(ctx context.Context, l *ledger) error {
+	maps.DeleteFunc(l.sales, func(_ sale, d rollup.Delta) bool { return d == rollup.Delta{} })
+	has, err := related(ctx, l.tx, slices.Collect(maps.Keys(l.sales)))
+	if err != nil {
+		return fmt.Errorf("reading who has a customer: %w", err)
+	}
+	for of, d := range l.sales {
+		if !has[of] {
+			of.reseller = ""
+		}
+		l.counts.Add(d, rollup.Sale(of.seller, of.reseller)...)
+	}
+	return l.counts.Write(ctx, l.tx)
+}
+
 // write saves the subscriptions, their history, the counts on the tree, and
 // wakes those who watch.
 func (s *Service) write(ctx context.Context, l *ledger) error {
 	if len(l.touched) == 0 {
-		return nil
+		return l.counts.Write(ctx, l.tx)
 	}
 	var parties []ident.ID
 	for _, id := range slices.Sorted(maps.Keys(l.touched)) {
@@ -94,7 +128,7 @@ func (s *Service) write(ctx context.Context, l *ledger) error {
 	if err := insertEvents(ctx, l.tx, l.events); err != nil {
 		return fmt.Errorf("writing the history of subscriptions: %w", err)
 	}
-	if err := l.counts.Write(ctx, l.tx); err != nil {
+	if err := s.reckon(ctx, l); err != nil {
 		return err
 	}
 	slices.Sort(parties)

@@ -9,6 +9,7 @@ import (
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
+	"github.com/channelgraph/channelgraph/internal/rollup"
 )
 
 // CreateTx makes what an order bought, in the order's own transaction: pending
@@ -99,7 +100,7 @@ func (s *Service) HeldTx(ctx context.Context, tx *database.Tx, customer ident.ID
 
 // removed is told, in the transaction that removes a relationship: what the
 // partner sold to the customer is suspended, and it supports nothing there any
-// more and gets no credit.
+// more, gets no credit, and counts no longer what was sold through it.
 func (s *Service) removed(ctx context.Context, tx *database.Tx, r *customer.Relationship) error {
 	rows, err := lockOf(ctx, tx, r.CustomerID, r.PartnerID)
 	if err != nil {
@@ -107,6 +108,9 @@ func (s *Service) removed(ctx context.Context, tx *database.Tx, r *customer.Rela
 	}
 	l := newLedger(tx, access.System("subscription"))
 	for _, x := range rows {
+		if x.ResellerID == r.PartnerID {
+			l.counts.Add(rollup.Delta{}.Minus(x.weight()), x.through()...)
+		}
 		before := *x
 		note := func(kind EventKind) {
 			l.note(before, x, Event{Kind: kind, Reason: ReasonRelationship})
@@ -128,4 +132,20 @@ func (s *Service) removed(ctx context.Context, tx *database.Tx, r *customer.Rela
 		}
 	}
 	return s.write(ctx, l)
+}
+
+// returned is told, in the transaction that gives a removed relationship back:
+// what was sold through the partner counts for it again.
+func (s *Service) returned(ctx context.Context, tx *database.Tx, r *customer.Relationship) error {
+	rows, err := lockOf(ctx, tx, r.CustomerID, r.PartnerID)
+	if err != nil {
+		return fmt.Errorf("reading what a partner finds again: %w", err)
+	}
+	counts := rollup.Changes{}
+	for _, x := range rows {
+		if x.ResellerID == r.PartnerID {
+			counts.Add(x.weight(), x.through()...)
+		}
+	}
+	return counts.Write(ctx, tx)
 }

@@ -586,11 +586,71 @@ func TestRemovedRelationships(t *testing.T) {
 	if got := w.read(theirs.ID); got.Status != Active {
 		t.Error(got.told())
 	}
-	if got := w.counts(); got != "3/17 2/10 2/10 2/10 1/7" {
+	if got := w.counts(); got != "3/17 2/10 0/0 0/0 1/7" {
 		t.Error(got)
 	}
 	_, err := w.Reactivate(t.Context(), w.provider.gina, TargetInput{SubscriptionID: mine.ID})
 	wantCode(t, err, customer.CodeRelationshipMissing)
+}
+
+// What was sold through a reseller counts for it while it has the customer: not
+// once it has gone, whatever becomes of it meanwhile, and again when it is back.
+func TestCountsOfAResellerThatWent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x, over := w.sold(w.offer, 5), w.sold(w.offer, 4)
+	w.sold(w.offer, 3, func(p *Purchase) { p.ResellerID = "" })
+	want := func(when, counts string) {
+		t.Helper()
+		if got := w.counts(); got != counts {
+			t.Errorf("%s: %s, want %s", when, got, counts)
+		}
+	}
+	want("sold", "3/12 3/12 2/9 2/9 0/0")
+	if _, err := w.customers.Remove(t.Context(), w.reseller.gina, customer.RemoveInput{CustomerID: w.customer.ID, Reason: "It is over."}); err != nil {
+		t.Fatal(err)
+	}
+	want("removed", "3/12 3/12 0/0 0/0 0/0")
+	if _, err := w.Cancel(t.Context(), w.provider.gina, TargetInput{SubscriptionID: over.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.ReduceLicences(t.Context(), w.provider.gina, QuantityInput{SubscriptionID: x.ID, Quantity: 2}); err != nil {
+		t.Fatal(err)
+	}
+	want("changed meanwhile", "2/5 2/5 0/0 0/0 0/0")
+	w.tx(func(ctx context.Context, tx *database.Tx) error {
+		if _, err := tx.NewRaw("UPDATE relationship SET status = 'ACTIVE' WHERE customer_id = ? AND partner_id = ?", w.customer.ID, w.reseller.ID).Exec(ctx); err != nil {
+			return err
+		}
+		return w.returned(ctx, tx, &customer.Relationship{CustomerID: w.customer.ID, PartnerID: w.reseller.ID})
+	})
+	want("back", "2/5 2/5 1/2 1/2 0/0")
+}
+
+// Licences are given back while the reseller goes: whoever is first, the counts
+// are what is there.
+func TestReduceAgainstRemove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for n := range 4 {
+		w.customer = w.buys(fmt.Sprint("Buyer", n), w.provider, w.reseller)
+		x := w.sold(w.offer, 5)
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, err := w.ReduceLicences(t.Context(), w.provider.gina, QuantityInput{SubscriptionID: x.ID, Quantity: 2}); err != nil {
+				t.Error(err)
+			}
+		})
+		group.Go(func() {
+			if _, err := w.customers.Remove(t.Context(), w.reseller.gina, customer.RemoveInput{CustomerID: w.customer.ID, Reason: "It is over."}); err != nil {
+				t.Error(err)
+			}
+		})
+		group.Wait()
+		if got, want := w.counts(), fmt.Sprintf("%[1]d/%[2]d %[1]d/%[2]d 0/0 0/0 0/0", n+1, 2*(n+1)); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
 }
 
 // Designating against removing: whoever is first, nobody who is not related

@@ -19,9 +19,9 @@ import (
 	"github.com/channelgraph/channelgraph/internal/rollup"
 )
 
-// related is the condition that a subscription's customer has a relationship
+// hasPartner is the condition that a subscription's customer has a relationship
 // with a partner now.
-const related = "EXISTS (SELECT 1 FROM relationship AS related WHERE related.customer_id = product_subscription.customer_id " +
+const hasPartner = "EXISTS (SELECT 1 FROM relationship AS related WHERE related.customer_id = product_subscription.customer_id " +
 	"AND related.partner_id = ?0 AND related.status = 'ACTIVE')"
 
 // branches are the ways in which a scope sees subscriptions, each a condition
@@ -36,9 +36,9 @@ func branches(s access.Scope) []access.Filter {
 	case s.Partner() != "":
 		return []access.Filter{
 			where("product_subscription.seller_id = ?0", s.Partner()),
-			where("product_subscription.reseller_id = ?0 AND product_subscription.reseller_id <> '' AND product_subscription.seller_id <> ?0 AND "+related, s.Partner()),
+			where("product_subscription.reseller_id = ?0 AND product_subscription.reseller_id <> '' AND product_subscription.seller_id <> ?0 AND "+hasPartner, s.Partner()),
 			where("product_subscription.support_contact_id = ?0 AND product_subscription.support_contact_id <> product_subscription.seller_id "+
-				"AND NOT (product_subscription.reseller_id = ?0 AND "+related+")", s.Partner()),
+				"AND NOT (product_subscription.reseller_id = ?0 AND "+hasPartner+")", s.Partner()),
 		}
 	case s.Organization() != "":
 		return []access.Filter{where("product_subscription.organization_id = ?0", s.Organization())}
@@ -98,12 +98,13 @@ func lock(ctx context.Context, tx *database.Tx, s access.Scope, id ident.ID) (*S
 	return row, err
 }
 
-// lockOf reads what of a customer concerns a partner, as seller, support
-// contact or reseller with the credit, and holds it.
+// lockOf reads what of a customer concerns a partner, as seller, reseller,
+// support contact or reseller with the credit, and holds it.
 func lockOf(ctx context.Context, tx *database.Tx, customer, partner ident.ID) ([]*Subscription, error) {
 	var rows []*Subscription
 	err := tx.Lock(tx.NewSelect().Model(&rows).Where("product_subscription.customer_id = ?", customer).
-		Where("(product_subscription.seller_id = ?0 OR product_subscription.support_contact_id = ?0 OR product_subscription.associated_reseller_id = ?0)", partner).
+		Where("(product_subscription.seller_id = ?0 OR product_subscription.reseller_id = ?0 OR product_subscription.support_contact_id = ?0 "+
+			"OR product_subscription.associated_reseller_id = ?0)", partner).
 		Where("product_subscription.status <> ?", Cancelled).OrderExpr("product_subscription.id")).Scan(ctx)
 	return rows, err
 }
@@ -248,7 +249,34 @@ func held(ctx context.Context, idb bun.IDB, customer ident.ID) ([]ident.ID, erro
 	return ids, err
 }
 
-// Counts is what the tree's counters of subscriptions and seats must come to.
+// related tells which sales were made through a reseller that has the customer
+// now.
+func related(ctx context.Context, tx *database.Tx, sales []sale) (map[sale]bool, error) {
+	var resellers, customers []ident.ID
+	for _, s := range sales {
+		if s.reseller != "" {
+			resellers, customers = append(resellers, s.reseller), append(customers, s.customer)
+		}
+	}
+	out := map[sale]bool{}
+	if len(resellers) == 0 {
+		return out, nil
+	}
+	var rows []struct{ PartnerID, CustomerID ident.ID }
+	err := tx.NewSelect().TableExpr("relationship").Column("partner_id", "customer_id").Where("status = 'ACTIVE'").
+		Where("customer_id IN (?) AND partner_id IN (?)", bun.List(customers), bun.List(resellers)).Scan(ctx, &rows)
+	for _, r := range rows {
+		for _, s := range sales {
+			if s.reseller == r.PartnerID && s.customer == r.CustomerID {
+				out[s] = true
+			}
+		}
+	}
+	return out, err
+}
+
+// Counts is what the tree's counters of subscriptions and seats must come to:
+// for a reseller what was sold through it to those whom it has.
 func Counts(idb bun.IDB) *bun.SelectQuery {
 	of := func(key, where string) *bun.SelectQuery {
 		q := idb.NewSelect().TableExpr("product_subscription").
@@ -259,9 +287,11 @@ func Counts(idb bun.IDB) *bun.SelectQuery {
 		}
 		return q
 	}
+	const through = "reseller_id <> '' AND EXISTS (SELECT 1 FROM relationship AS r WHERE r.customer_id = product_subscription.customer_id " +
+		"AND r.partner_id = product_subscription.reseller_id AND r.status = 'ACTIVE')"
 	return of("seller_id", "").GroupExpr("seller_id").
-		UnionAll(of("reseller_id", "reseller_id <> ''").GroupExpr("reseller_id")).
-		UnionAll(of("seller_id || '/' || reseller_id", "reseller_id <> ''").GroupExpr("seller_id, reseller_id")).
+		UnionAll(of("reseller_id", through).GroupExpr("reseller_id")).
+		UnionAll(of("seller_id || '/' || reseller_id", through).GroupExpr("seller_id, reseller_id")).
 		UnionAll(of("'*'", "").Having("count(*) > 0"))
 }
 
