@@ -303,7 +303,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (access.Presen
 	if !strings.HasPrefix(token, sessionPrefix+"_") || len(token) > 100 {
 		return nobody, nil, nil
 	}
-	f, err := sessionByToken(ctx, s.db.Prepared(), secret.Hash(token))
+	f, err := sessionByToken(ctx, s.db.ReadPrepared(), secret.Hash(token))
 	if err != nil {
 		return nobody, nil, err
 	}

@@ -196,7 +196,7 @@ func (s *Service) AuthenticateToken(ctx context.Context, token string, ip netip.
 	if !secret.IsChecked(token, TokenPrefix) {
 		return access.Presence{}, nil, invalid
 	}
-	f, err := tokenBy(ctx, s.db.Prepared(), "token_hash", secret.Hash(token))
+	f, err := tokenBy(ctx, s.db.ReadPrepared(), "token_hash", secret.Hash(token))
 	if err != nil {
 		return access.Presence{}, nil, err
 	}

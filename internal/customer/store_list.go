@@ -146,7 +146,7 @@ func Showing(fields []string) database.Shown { return shown.Showing(fields) }
 
 func list(ctx context.Context, db *database.DB, s access.Scope, pq page.Query, f Filter, view View) (*page.Connection[*Customer], error) {
 	var rows []*Customer
-	q, table, id := f.listing(db.Prepared(), s, &rows)
+	q, table, id := f.listing(db.ReadPrepared(), s, &rows)
 	switch pq.Order.Name {
 	case string(ByDomain):
 		view.Shown = view.Shown.With("domain")

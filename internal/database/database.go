@@ -158,7 +158,7 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, o Options) error {
 	// bun writes its arguments into the text, so prepared statements never
 	// hit; see performance.md rule 4, and Prepared for the few that do.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	cfg.ConnConfig.StatementCacheCapacity = 64 // on each connection; Prepared has few shapes
+	cfg.ConnConfig.StatementCacheCapacity = 64 // on each connection; those of ReadPrepared have few shapes
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {

@@ -171,11 +171,11 @@ func plain(query string) bool {
 }
 
 func (c *laterConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if text, apart, ok := prepare(query); ok {
+	if text, apart, ok := takeApart(query); ok {
 		if err := c.flush(ctx); err != nil {
 			return nil, err
 		}
-		return c.queryPrepared(ctx, text, apart)
+		return c.queryApart(ctx, text, apart)
 	}
 	several, _ := ctx.Value(severalKey{}).(bool)
 	if (several || len(c.waiting) > 0) && len(args) == 0 {

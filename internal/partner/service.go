@@ -262,7 +262,7 @@ func (s *Service) ByIDs(ctx context.Context, actor access.Actor, ids []ident.ID)
 // ShownByIDs is ByIDs for a list that shows some fields: nothing else is filled
 // in, beside the id.
 func (s *Service) ShownByIDs(ctx context.Context, actor access.Actor, ids []ident.ID, show database.Shown) (map[ident.ID]*Partner, error) {
-	return find(ctx, s.db.Prepared(), actor.Scope(), "partner.id", ids, show, func(p *Partner) ident.ID { return p.ID })
+	return find(ctx, s.db.ReadPrepared(), actor.Scope(), "partner.id", ids, show, func(p *Partner) ident.ID { return p.ID })
 }
 
 // ByOrganizations reads the partner profiles of organizations inside the

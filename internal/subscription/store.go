@@ -403,7 +403,7 @@ func firsts(ctx context.Context, db *database.DB, s access.Scope, customers []id
 	if pq.Order.Sort == page.SortTime {
 		show = show.With("created_at")
 	}
-	if err := show.Of(db.Prepared().NewSelect().Model(&rows).ModelTableExpr("(?) AS product_subscription", q), "product_subscription").Scan(ctx); err != nil {
+	if err := show.Of(db.ReadPrepared().NewSelect().Model(&rows).ModelTableExpr("(?) AS product_subscription", q), "product_subscription").Scan(ctx); err != nil {
 		return nil, fmt.Errorf("reading the subscriptions of %d customers: %w", len(customers), err)
 	}
 	for _, r := range rows {

@@ -16,9 +16,9 @@ import (
 // awkward are texts that mean something to one engine or another.
 var awkward = []string{"", "plain", "it's; DROP TABLE instance; --", `back\slash "quoted" {a,b}`, "$1 ? ?0 :name", "tab\tand\nline", "žluťoučký 北京 🙂", "'", "''"}
 
-// TestPrepared asks the same of both handles: arguments that are told apart
+// TestReadPrepared asks the same of both handles: arguments that are told apart
 // mean what they mean in the text.
-func TestPrepared(t *testing.T) {
+func TestReadPrepared(t *testing.T) {
 	t.Parallel()
 	db := dbtest.New(t)
 	ctx := t.Context()
@@ -31,7 +31,7 @@ func TestPrepared(t *testing.T) {
 				True  bool
 				Later bool
 			}
-			for into, handle := range map[any]bun.IDB{&got: db.Prepared(), &want: db.Read()} {
+			for into, handle := range map[any]bun.IDB{&got: db.ReadPrepared(), &want: db.Read()} {
 				inner := db.Read().NewSelect().ColumnExpr("CAST(? AS text) AS text", v)
 				err := handle.NewSelect().TableExpr("(?) AS x", inner).ColumnExpr("x.text, ? AS n, ? AS true", n, true).
 					ColumnExpr("CURRENT_TIMESTAMP > ? AS later", at.AddDate(-20, 0, 0)).Where("x.text = ?", v).Where("? <> 'other'", bun.Ident("x.text")).Scan(ctx, into)
@@ -45,10 +45,10 @@ func TestPrepared(t *testing.T) {
 		}
 	}
 	var s string
-	if err := db.Prepared().NewSelect().ColumnExpr("CAST(? AS text)", "a\x00b").Scan(ctx, &s); err == nil {
+	if err := db.ReadPrepared().NewSelect().ColumnExpr("CAST(? AS text)", "a\x00b").Scan(ctx, &s); err == nil {
 		t.Errorf("a text with a NUL is read as %q", s)
 	}
-	if err := db.Prepared().NewSelect().ColumnExpr("CAST(? AS text)", "a\xffb").Scan(ctx, &s); err != nil || s != "a\uFFFDb" {
+	if err := db.ReadPrepared().NewSelect().ColumnExpr("CAST(? AS text)", "a\xffb").Scan(ctx, &s); err != nil || s != "a\uFFFDb" {
 		t.Errorf("a broken text is read as %q, %v", s, err)
 	}
 	err := db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error { // beside a transaction, which it does not see
@@ -56,7 +56,7 @@ func TestPrepared(t *testing.T) {
 			return err
 		}
 		var n int
-		return db.Prepared().NewSelect().TableExpr("instance").ColumnExpr("count(*)").Where("key = ?", "prepared").Scan(ctx, &n)
+		return db.ReadPrepared().NewSelect().TableExpr("instance").ColumnExpr("count(*)").Where("key = ?", "prepared").Scan(ctx, &n)
 	})
 	if err != nil {
 		t.Error(err)
@@ -64,7 +64,7 @@ func TestPrepared(t *testing.T) {
 }
 
 // A migration that adds a column disturbs nobody who reads all of them.
-func TestPreparedSurvivesAMigration(t *testing.T) {
+func TestReadPreparedSurvivesAMigration(t *testing.T) {
 	t.Parallel()
 	db := dbtest.New(t)
 	ctx := t.Context()
@@ -74,7 +74,7 @@ func TestPreparedSurvivesAMigration(t *testing.T) {
 	read := func() error {
 		for range 12 { // on every connection
 			var row []map[string]any
-			if err := db.Prepared().NewSelect().TableExpr("changing").ColumnExpr("*").Where("id <> ?", "x").Scan(ctx, &row); err != nil {
+			if err := db.ReadPrepared().NewSelect().TableExpr("changing").ColumnExpr("*").Where("id <> ?", "x").Scan(ctx, &row); err != nil {
 				return err
 			}
 		}
@@ -103,7 +103,7 @@ func TestAmong(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, handle := range []bun.IDB{db.Prepared(), db.Read()} {
+	for _, handle := range []bun.IDB{db.ReadPrepared(), db.Read()} {
 		for n := 1; n <= len(ids); n++ {
 			var got []ident.ID
 			if err := handle.NewSelect().TableExpr("instance").ColumnExpr("key").Where("?", database.Among("instance.key", ids[:n])).Scan(ctx, &got); err != nil {

@@ -18,14 +18,14 @@ import (
 	"github.com/channelgraph/channelgraph/internal/ident"
 )
 
-// Prepared is Read for the few queries that are asked at every request. bun
+// ReadPrepared is Read for the few queries that are asked at every request. bun
 // writes its arguments into the text, which PostgreSQL then parses and plans
 // anew each time, at about what it costs to answer; of these it is told texts
 // and times apart, and keeps what it made of the rest on each connection.
 // What is not an argument, and numbers, stay in the text: a query must come in
 // few shapes. Lists belong into Among or Each, which are one shape at any
 // length. On SQLite it is Read.
-func (db *DB) Prepared() *bun.DB { return db.prepared }
+func (db *DB) ReadPrepared() *bun.DB { return db.prepared }
 
 // mark stands before and after an argument in the text of a prepared query.
 // PostgreSQL has no text with it.
@@ -48,9 +48,9 @@ func (d apart) AppendTime(b []byte, t time.Time) []byte {
 	return append(b, mark)
 }
 
-// prepare takes the arguments out of a marked text; ok is false where there
+// takeApart takes the arguments out of a marked text; ok is false where there
 // are none.
-func prepare(query string) (text string, args []driver.NamedValue, ok bool) {
+func takeApart(query string) (text string, args []driver.NamedValue, ok bool) {
 	head, rest, ok := strings.Cut(query, string(rune(mark)))
 	if !ok {
 		return query, nil, false
@@ -71,9 +71,9 @@ func prepare(query string) (text string, args []driver.NamedValue, ok bool) {
 	return b.String(), args, true
 }
 
-// queryPrepared runs a marked query. One whose tables were changed under it by
+// queryApart runs a marked query. One whose tables were changed under it by
 // a migration is made anew.
-func (c *laterConn) queryPrepared(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *laterConn) queryApart(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
 	rows, err := c.Conn.QueryContext(ctx, text, args)
 	if e := (*pgconn.PgError)(nil); !c.inTx && errors.As(err, &e) && e.Code == changedPlan {
 		rows, err = c.Conn.QueryContext(ctx, text, args)
