@@ -52,7 +52,7 @@ func byIDs(ctx context.Context, idb bun.IDB, s access.Scope, ids []ident.ID) (ma
 func lock(ctx context.Context, tx *database.Tx, s access.Scope, id ident.ID) (*Order, error) {
 	var orders []*Order
 	var lines []*Line
-	err := tx.Select(ctx, tx.Lock(tx.NewSelect().Model(&orders).Where("customer_order.id = ?", id).ApplyQueryBuilder(reach(s, "customer_order"))),
+	err := tx.Select(database.Prepared(ctx), tx.Lock(tx.NewSelect().Model(&orders).Where("customer_order.id = ?", id).ApplyQueryBuilder(reach(s, "customer_order"))),
 		tx.NewSelect().Model(&lines).Where("order_line.order_id = ?", id).OrderExpr("order_line.number"))
 	if err != nil || len(orders) == 0 {
 		return nil, err
@@ -114,7 +114,7 @@ func insert(ctx context.Context, tx *database.Tx, o *Order) error {
 func save(ctx context.Context, tx *database.Tx, o *Order) error {
 	o.Version++
 	o.UpdatedAt = tx.Now
-	res, err := tx.NewUpdate().Model(o).WherePK().Where("version = ?", o.Version-1).Exec(ctx)
+	res, err := tx.NewUpdate().Model(o).WherePK().Where("version = ?", o.Version-1).Exec(database.Prepared(ctx))
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func find(ctx context.Context, idb bun.IDB, s access.Scope, column string, ids [
 	}
 	var rows []*Partner
 	err := idb.NewSelect().Model(&rows).Where("? IN (?)", bun.Ident(column), bun.List(ids)).
-		ApplyQueryBuilder(s.Partners("partner")).Scan(ctx)
+		ApplyQueryBuilder(s.Partners("partner")).Scan(database.Prepared(ctx))
 	for _, p := range rows {
 		out[key(p)] = p
 	}
@@ -101,16 +101,17 @@ func affiliated(ctx context.Context, tx *database.Tx, a, b ident.ID) (bool, erro
 func house(ctx context.Context, tx *database.Tx, f Facts) ([]*Partner, error) {
 	var rows []*Partner
 	by := tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.country = ? AND p.legal_name_folded = ? AND p.legal_name_folded <> ''", f.Country, f.NameFolded)
-	for column, value := range map[string]string{"registrable_domain": f.RegistrableDomain, "tenant_domain": f.Domain} {
-		if value != "" {
-			by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("? = ?", bun.Ident("p."+column), value))
-		}
+	if f.RegistrableDomain != "" {
+		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.registrable_domain = ?", f.RegistrableDomain))
+	}
+	if f.Domain != "" {
+		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.tenant_domain = ?", f.Domain))
 	}
 	if f.RegistrationIDFolded != "" {
 		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").
 			Where("p.country = ? AND p.registration_id_folded = ? AND p.registration_id_folded <> ''", f.Country, f.RegistrationIDFolded))
 	}
-	err := tx.NewSelect().Model(&rows).Where("partner.id IN (?)", by).OrderExpr("partner.id").Scan(ctx)
+	err := tx.NewSelect().Model(&rows).Where("partner.id IN (?)", by).OrderExpr("partner.id").Scan(database.Prepared(ctx))
 	return rows, err
 }
 
