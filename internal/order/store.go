@@ -10,7 +10,6 @@ import (
 	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/event"
-	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
 )
@@ -111,15 +110,13 @@ func insert(ctx context.Context, tx *database.Tx, o *Order) error {
 	return tell(ctx, tx, o)
 }
 
+// save writes an order that lock holds: nobody else can have changed it, so
+// nobody waits for the statement.
 func save(ctx context.Context, tx *database.Tx, o *Order) error {
 	o.Version++
 	o.UpdatedAt = tx.Now
-	res, err := tx.NewUpdate().Model(o).WherePK().Where("version = ?", o.Version-1).Exec(database.Prepared(ctx))
-	if err != nil {
+	if _, err := tx.NewUpdate().Model(o).WherePK().Exec(database.Later(database.Prepared(ctx))); err != nil {
 		return err
-	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return fault.Conflict("", fault.CodeConflict)
 	}
 	return tell(ctx, tx, o)
 }

@@ -37,12 +37,15 @@ func find(ctx context.Context, idb bun.IDB, s access.Scope, column string, ids [
 		return out, nil
 	}
 	var rows []*Partner
-	err := idb.NewSelect().Model(&rows).Where("? IN (?)", bun.Ident(column), bun.List(ids)).
-		ApplyQueryBuilder(s.Partners("partner")).Scan(database.Prepared(ctx))
+	err := within(idb, &rows, s, column, ids).Scan(database.Prepared(ctx))
 	for _, p := range rows {
 		out[key(p)] = p
 	}
 	return out, err
+}
+
+func within(idb bun.IDB, rows *[]*Partner, s access.Scope, column string, ids []ident.ID) *bun.SelectQuery {
+	return idb.NewSelect().Model(rows).Where("? IN (?)", bun.Ident(column), bun.List(ids)).ApplyQueryBuilder(s.Partners("partner"))
 }
 
 // duplicates names the input fields by which another profile already stands.
@@ -97,9 +100,24 @@ func affiliated(ctx context.Context, tx *database.Tx, a, b ident.ID) (bool, erro
 	return tx.NewSelect().Model((*affiliation)(nil)).Where("partner_id = ? AND affiliate_id = ?", a, b).Exists(ctx)
 }
 
-// house reads each way of telling by its own index.
-func house(ctx context.Context, tx *database.Tx, f Facts) ([]*Partner, error) {
+// meet reads partners by their ids inside a scope, and who looks like one house
+// with a company, in one round trip.
+func meet(ctx context.Context, tx *database.Tx, s access.Scope, ids []ident.ID, f Facts) (seen map[ident.ID]*Partner, kin []*Partner, err error) {
 	var rows []*Partner
+	queries := []*bun.SelectQuery{within(tx, &rows, s, "partner.id", ids)}
+	if f != (Facts{}) {
+		queries = append(queries, house(tx, &kin, f))
+	}
+	err = tx.Select(database.Prepared(ctx), queries...)
+	seen = make(map[ident.ID]*Partner, len(rows))
+	for _, p := range rows {
+		seen[p.ID] = p
+	}
+	return seen, kin, err
+}
+
+// house looks for each way of telling by its own index.
+func house(tx *database.Tx, rows *[]*Partner, f Facts) *bun.SelectQuery {
 	by := tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.country = ? AND p.legal_name_folded = ? AND p.legal_name_folded <> ''", f.Country, f.NameFolded)
 	if f.RegistrableDomain != "" {
 		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.registrable_domain = ?", f.RegistrableDomain))
@@ -111,8 +129,7 @@ func house(ctx context.Context, tx *database.Tx, f Facts) ([]*Partner, error) {
 		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").
 			Where("p.country = ? AND p.registration_id_folded = ? AND p.registration_id_folded <> ''", f.Country, f.RegistrationIDFolded))
 	}
-	err := tx.NewSelect().Model(&rows).Where("partner.id IN (?)", by).OrderExpr("partner.id").Scan(database.Prepared(ctx))
-	return rows, err
+	return tx.NewSelect().Model(rows).Where("partner.id IN (?)", by).OrderExpr("partner.id")
 }
 
 func declared(ctx context.Context, tx *database.Tx, some, others []ident.ID) (bool, error) {
