@@ -265,7 +265,7 @@ func (s *Service) Recipients(ctx context.Context, idb bun.IDB, organization iden
 	if len(roles) > 0 {
 		q = q.Where("EXISTS (SELECT 1 FROM user_role AS held WHERE held.user_id = user_account.id AND held.role IN (?))", bun.List(roles))
 	}
-	if err := q.OrderExpr("user_account.created_at, user_account.id").Limit(page.MaxSize).Scan(ctx); err != nil {
+	if err := q.OrderExpr("user_account.created_at, user_account.id").Limit(page.MaxSize).Scan(database.Prepared(ctx)); err != nil {
 		return nil, fmt.Errorf("reading recipients: %w", err)
 	}
 	return rows, nil

@@ -99,6 +99,9 @@ func tooLong(limit int) error {
 	return fault.Invalid("", fault.CodeTooLong, "max", fmt.Sprint(limit))
 }
 
+// dots are what separates the labels of a host.
+const dots = ".。．｡"
+
 var (
 	scheme   = regexp.MustCompile(`(?i)\b(?:[a-z][a-z0-9+.-]{1,20}:/+|www\d?\.|mailto:|tel:|javascript:|data:)`)
 	hostLike = regexp.MustCompile(`[\pL\pN](?:[\pL\pM\pN-]*[\pL\pM\pN])?(?:[.。．｡][\pL\pN](?:[\pL\pM\pN-]*[\pL\pM\pN])?)+`)
@@ -116,7 +119,11 @@ var notHost = map[string]bool{"soc": true, "co": true, "pty": true, "pvt": true,
 // domain that exists.
 func HasLink(s string) bool {
 	s = norm.NFKC.String(s)
-	if scheme.MatchString(s) || mailLike.MatchString(s) || literal.MatchString(s) {
+	dotted := strings.ContainsAny(s, dots)
+	if !dotted && !strings.Contains(s, ":") { // most texts, and patterns are dear
+		return false
+	}
+	if scheme.MatchString(s) || dotted && (mailLike.MatchString(s) || literal.MatchString(s)) {
 		return true
 	}
 	for _, h := range hostLike.FindAllString(s, -1) {

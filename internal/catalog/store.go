@@ -74,7 +74,7 @@ func withPrices(ctx context.Context, tx *database.Tx, ids []ident.ID, where *reg
 	}
 	var offers []*Offer
 	var prices []*Price
-	err := tx.Select(ctx, tx.NewSelect().Model(&offers).Where("offer.id IN (?)", bun.List(ids)), charged(tx.NewSelect().Model(&prices), ids, where))
+	err := tx.Select(database.Prepared(ctx), tx.NewSelect().Model(&offers).Where("offer.id IN (?)", bun.List(ids)), charged(tx.NewSelect().Model(&prices), ids, where))
 	if err != nil {
 		return nil, fmt.Errorf("reading offers with their prices: %w", err)
 	}

@@ -96,14 +96,16 @@ func (s *Service) scenario(ctx context.Context, tx *database.Tx, act Act, seller
 	if reseller != "" {
 		ids = append(ids, reseller)
 	}
-	ps, err := s.partners.Load(ctx, tx, ids...)
+	ps, house, err := s.partners.MeetTx(ctx, tx, access.System("customer"), b.Facts, ids...)
 	if err != nil {
 		return Scenario{Act: act, Buyer: b}, err
 	}
+	b.House = house
 	return s.scenarioOf(ctx, tx, act, ps, seller, reseller, b)
 }
 
-// scenarioOf is scenario with partners that were read.
+// scenarioOf is scenario with partners that were read, the buyer's house among
+// them.
 func (s *Service) scenarioOf(ctx context.Context, tx *database.Tx, act Act, ps map[ident.ID]*partner.Partner, seller, reseller ident.ID, b Buyer) (sc Scenario, err error) {
 	sc.Act, sc.Buyer = act, b
 	ids := []ident.ID{seller}
@@ -115,11 +117,6 @@ func (s *Service) scenarioOf(ctx context.Context, tx *database.Tx, act Act, ps m
 	}
 	if sc.Reseller = ps[reseller]; reseller != "" && sc.Reseller == nil {
 		return sc, fault.NotFound("resellerId")
-	}
-	if b.Facts != (partner.Facts{}) {
-		if sc.Buyer.House, err = s.partners.HouseTx(ctx, tx, b.Facts); err != nil {
-			return sc, err
-		}
 	}
 	var house []ident.ID
 	for _, h := range sc.Buyer.House {
@@ -194,7 +191,11 @@ func (s *Service) CheckScenario(ctx context.Context, actor access.Actor, in Scen
 		if in.ResellerID != nil {
 			reseller = *in.ResellerID
 		}
-		if _, err := s.mayName(ctx, tx, actor, in.SellerID, reseller); err != nil {
+		seen, err := s.partners.SeenTx(ctx, tx, actor, in.SellerID, reseller)
+		if err == nil {
+			err = mayName(actor, seen, in.SellerID, reseller)
+		}
+		if err != nil {
 			return err
 		}
 		rs, err := s.explain(ctx, tx, actor, in, reseller)
@@ -209,17 +210,14 @@ func (s *Service) CheckScenario(ctx context.Context, actor access.Actor, in Scen
 
 // mayName proves that the actor sees the partners it names, and is one of
 // them unless it is the operator.
-func (s *Service) mayName(ctx context.Context, tx *database.Tx, actor access.Actor, seller, reseller ident.ID) (map[ident.ID]*partner.Partner, error) {
-	seen, err := s.partners.SeenTx(ctx, tx, actor, seller, reseller)
+func mayName(actor access.Actor, seen map[ident.ID]*partner.Partner, seller, reseller ident.ID) error {
 	switch {
-	case err != nil:
-		return nil, err
 	case seen[seller] == nil || !actor.Scope().All() && actor.PartnerID != seller && actor.PartnerID != reseller:
-		return nil, fault.NotFound("sellerId")
+		return fault.NotFound("sellerId")
 	case reseller != "" && seen[reseller] == nil:
-		return nil, fault.NotFound("resellerId")
+		return fault.NotFound("resellerId")
 	}
-	return seen, nil
+	return nil
 }
 
 func (s *Service) explain(ctx context.Context, tx *database.Tx, actor access.Actor, in ScenarioInput, reseller ident.ID) ([]Refusal, error) {

@@ -74,10 +74,6 @@ func (s *Service) prepare(ctx context.Context, tx *database.Tx, actor access.Act
 	if !actor.Scope().All() && n.SellerID != actor.PartnerID {
 		return sc, nil, fault.NotFound("sellerId")
 	}
-	parties, err := s.mayName(ctx, tx, actor, n.SellerID, n.ResellerID)
-	if err != nil {
-		return sc, nil, err
-	}
 	var p fault.Problems
 	if err := p.Merge("details", n.Details.Validate()); err != nil {
 		return sc, nil, err
@@ -88,7 +84,16 @@ func (s *Service) prepare(ctx context.Context, tx *database.Tx, actor access.Act
 		}
 	}
 	c := s.fresh(tx, n.Details)
-	sc, err = s.scenarioOf(ctx, tx, Sell, parties, n.SellerID, n.ResellerID, Buyer{Facts: c.facts(s.suffix), Region: c.Region})
+	b := Buyer{Facts: c.facts(s.suffix), Region: c.Region}
+	parties, house, err := s.partners.MeetTx(ctx, tx, actor, b.Facts, n.SellerID, n.ResellerID)
+	if err == nil {
+		err = mayName(actor, parties, n.SellerID, n.ResellerID)
+	}
+	if err != nil {
+		return sc, nil, err
+	}
+	b.House = house
+	sc, err = s.scenarioOf(ctx, tx, Sell, parties, n.SellerID, n.ResellerID, b)
 	if err != nil {
 		return sc, nil, err
 	}

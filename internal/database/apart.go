@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/schema"
 
@@ -85,7 +84,8 @@ func (c *laterConn) queryApart(ctx context.Context, text string, args []driver.N
 // when its result would have other columns than before.
 const changedPlan = "0A000"
 
-// Among is the condition that a column holds one of some ids.
+// Among is the condition that a column holds one of some ids, which are one
+// argument where arguments are told apart.
 func Among(column string, ids []ident.ID) schema.QueryAppender { return among{column, ids} }
 
 type among struct {
@@ -95,7 +95,7 @@ type among struct {
 
 // AppendQuery implements schema.QueryAppender.
 func (a among) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
-	if gen.Dialect().Name() != dialect.PG {
+	if _, ok := gen.Dialect().(apart); !ok {
 		return gen.AppendQuery(b, "? IN (?)", bun.Ident(a.column), bun.List(a.ids)), nil
 	}
 	return gen.AppendQuery(b, "? = ANY (CAST(? AS text[]))", bun.Ident(a.column), array(a.ids)), nil

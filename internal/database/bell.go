@@ -2,6 +2,8 @@ package database
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -61,8 +63,8 @@ func (db *DB) Subscribe(topic string) (c <-chan struct{}, stop func()) {
 // Ring wakes a topic's subscribers now, without a transaction.
 func (db *DB) Ring(topic string) { db.bell.ring(topic) }
 
-// announce sends one NOTIFY per topic and 10 ms: one in each transaction
-// costs two fifths of the throughput.
+// announce sends one NOTIFY per topic and 10 ms, in one statement: one in each
+// transaction costs two fifths of the throughput.
 func (db *DB) announce(ctx context.Context) {
 	for {
 		select {
@@ -83,9 +85,7 @@ func (db *DB) announce(ctx context.Context) {
 					return
 				}
 			}
-			for t := range topics {
-				_, _ = db.pool.Exec(ctx, "select pg_notify($1, $2)", channel, t)
-			}
+			_, _ = db.pool.Exec(ctx, "select pg_notify($1, t) from unnest($2::text[]) as t", channel, slices.Collect(maps.Keys(topics)))
 		}
 	}
 }

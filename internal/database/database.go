@@ -174,7 +174,7 @@ func (db *DB) openPostgres(ctx context.Context, dsn string, o Options) error {
 		db.pool.Close()
 		return err
 	}
-	std := sql.OpenDB(connector{stdlib.GetPoolConnector(db.pool)})
+	std := sql.OpenDB(connector{stdlib.GetPoolConnector(db.pool), new(atomic.Bool)})
 	std.SetMaxIdleConns(0) // the pool keeps them
 	std.SetMaxOpenConns(int(cfg.MaxConns))
 	db.write = bun.NewDB(std, pgdialect.New()).WithQueryHook((*counter)(db))
@@ -382,6 +382,10 @@ func transient(err error) bool {
 	var late *lateError
 	if errors.As(err, &late) {
 		return transient(late.cause)
+	}
+	var old *staleError
+	if errors.As(err, &old) {
+		return true
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

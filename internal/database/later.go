@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -63,7 +66,7 @@ func (tx *Tx) Select(ctx context.Context, queries ...*bun.SelectQuery) error {
 		}
 		texts[i] = string(text)
 	}
-	rows, err := tx.QueryContext(context.WithValue(ctx, severalKey{}, true), strings.Join(texts, ";\n"))
+	rows, err := tx.QueryContext(context.WithValue(ctx, severalKey{}, texts), texts[0])
 	if err != nil {
 		return err
 	}
@@ -93,8 +96,12 @@ func (e *lateError) Error() string {
 	return "an earlier statement of the transaction: " + e.cause.Error()
 }
 
-// connector makes connections that know Later.
-type connector struct{ driver.Connector }
+// connector makes connections that know Later and Prepared.
+type connector struct {
+	driver.Connector
+	// plain says that statements cannot be prepared here.
+	plain *atomic.Bool
+}
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	inner, err := c.Connector.Connect(ctx)
@@ -105,15 +112,16 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("the driver made a connection of type %T", inner)
 	}
-	return &laterConn{Conn: std}, nil
+	return &laterConn{Conn: std, plain: c.plain}, nil
 }
 
 // laterConn is a connection with the statements that wait on it.
 type laterConn struct {
 	*stdlib.Conn
+	plain   *atomic.Bool
 	inTx    bool
-	waiting []string
-	last    []string
+	waiting []statement
+	last    []statement
 }
 
 // BeginTx begins with the first statement; one with particular wishes begins
@@ -125,23 +133,28 @@ func (c *laterConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
 	}
-	c.inTx, c.waiting, c.last = true, append(c.waiting[:0], "begin"), c.last[:0]
+	c.inTx, c.waiting, c.last = true, append(c.waiting[:0], statement{text: "begin"}), c.last[:0]
 	return &laterTx{ctx: ctx, conn: c}, nil
 }
 
 func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if c.inTx && len(args) == 0 {
-		switch ctx.Value(laterKey{}) {
-		case inOrder:
-			c.waiting = wait(c.waiting, query, 1)
-			return driver.RowsAffected(0), nil
-		case atTheEnd:
-			c.last = wait(c.last, query, len(c.last))
-			return driver.RowsAffected(0), nil
-		}
+	s := marked(ctx, query)
+	switch {
+	case strings.HasPrefix(query, "SAVEPOINT "): // what was written before it is not taken back with it
+		c.waiting, c.last = append(c.waiting, c.last...), c.last[:0]
+	case strings.HasPrefix(query, "ROLLBACK TO SAVEPOINT "):
+		c.waiting, c.last = c.waiting[:0], c.last[:0]
 	}
-	if len(c.waiting) > 0 && len(args) == 0 {
-		tag, _, err := c.send(ctx, query)
+	switch {
+	case !c.inTx || len(args) > 0:
+	case ctx.Value(laterKey{}) == inOrder:
+		c.waiting = wait(c.waiting, s, 1)
+		return driver.RowsAffected(0), nil
+	case ctx.Value(laterKey{}) == atTheEnd:
+		c.last = wait(c.last, s, len(c.last))
+		return driver.RowsAffected(0), nil
+	case len(c.waiting) > 0 || s.prepares():
+		tag, _, err := c.send(ctx, s)
 		return driver.RowsAffected(tag.RowsAffected()), err
 	}
 	if err := c.flush(ctx); err != nil {
@@ -152,17 +165,17 @@ func (c *laterConn) ExecContext(ctx context.Context, query string, args []driver
 
 // wait puts a statement at the end of those that wait; a row for the table
 // into which one of the last few writes becomes one more row of that.
-func wait(list []string, query string, few int) []string {
-	head, row, ok := strings.Cut(query, " VALUES (")
-	if ok && strings.HasPrefix(head, "INSERT INTO ") && plain(query) {
+func wait(list []statement, s statement, few int) []statement {
+	head, row, ok := strings.Cut(s.text, " VALUES (")
+	if ok && strings.HasPrefix(head, "INSERT INTO ") && plain(s.text) {
 		for i := len(list) - 1; i >= max(0, len(list)-few); i-- {
-			if strings.HasPrefix(list[i], head+" VALUES (") && plain(list[i]) {
-				list[i] += ", (" + row
+			if before := list[i].text; len(before)+len(row) < longest && strings.HasPrefix(before, head+" VALUES (") && plain(before) {
+				list[i].text += ", (" + row
 				return list
 			}
 		}
 	}
-	return append(list, query)
+	return append(list, s)
 }
 
 // plain reports that an INSERT surely ends with its values.
@@ -177,9 +190,16 @@ func (c *laterConn) QueryContext(ctx context.Context, query string, args []drive
 		}
 		return c.queryApart(ctx, text, apart)
 	}
-	several, _ := ctx.Value(severalKey{}).(bool)
-	if (several || len(c.waiting) > 0) && len(args) == 0 {
-		_, rows, err := c.send(ctx, query)
+	list := []statement{marked(ctx, query)}
+	texts, several := ctx.Value(severalKey{}).([]string)
+	if several {
+		list = list[:0]
+		for _, text := range texts {
+			list = append(list, marked(ctx, text))
+		}
+	}
+	if c.inTx && len(args) == 0 && (several || len(c.waiting) > 0 || list[0].prepares()) {
+		_, rows, err := c.send(ctx, list...)
 		if err != nil {
 			return nil, err
 		}
@@ -203,23 +223,18 @@ func (c *laterConn) flush(ctx context.Context) error {
 	if len(c.waiting) == 0 {
 		return nil
 	}
-	_, _, err := c.send(ctx, "")
+	_, _, err := c.send(ctx)
 	return err
 }
 
-// send sends what waits and, unless it is "", a statement after it, or
-// several, and tells the last one's outcome and what all of these read.
-func (c *laterConn) send(ctx context.Context, query string) (tag pgconn.CommandTag, rows *readRows, err error) {
+// send sends what waits and then some statements, in one round trip, and tells
+// the last one's outcome and what these read.
+func (c *laterConn) send(ctx context.Context, now ...statement) (tag pgconn.CommandTag, rows *readRows, err error) {
 	late := len(c.waiting)
-	if query != "" {
-		c.waiting = append(c.waiting, query)
-	}
-	text := strings.Join(c.waiting, ";\n")
+	all := append(c.waiting, now...)
 	c.waiting = c.waiting[:0]
-	results := c.Conn.Conn().PgConn().Exec(ctx, text)
 	done := 0
-	for results.NextResult() {
-		r := results.ResultReader()
+	each := func(r *pgconn.ResultReader) error {
 		if done >= late {
 			read := readAll(c.Conn.Conn().TypeMap(), r)
 			if rows == nil {
@@ -232,21 +247,40 @@ func (c *laterConn) send(ctx context.Context, query string) (tag pgconn.CommandT
 			}
 		}
 		var cerr error
-		if tag, cerr = r.Close(); cerr != nil {
-			break // results tell it too
+		if tag, cerr = r.Close(); cerr == nil {
+			done++
 		}
-		done++
+		return cerr
 	}
-	if cerr := results.Close(); cerr != nil {
+	how := c.sendTexts
+	if !c.plain.Load() && slices.ContainsFunc(all, statement.prepares) {
+		how = c.sendPrepared
+	}
+	if cerr := how(ctx, all, each); cerr != nil {
 		err = cerr
 	}
-	if err == nil && query != "" && rows == nil { // a statement of nothing
+	if err == nil && len(now) > 0 && rows == nil { // a statement of nothing
 		rows = &readRows{}
 	}
 	if err != nil && done < late {
 		err = &lateError{err}
 	}
 	return tag, rows, err
+}
+
+// sendTexts sends statements as they are written; each reads a result.
+func (c *laterConn) sendTexts(ctx context.Context, all []statement, each func(*pgconn.ResultReader) error) error {
+	texts := make([]string, len(all))
+	for i, s := range all {
+		texts[i] = s.text
+	}
+	results := c.Conn.Conn().PgConn().Exec(ctx, strings.Join(texts, ";\n"))
+	for results.NextResult() {
+		if each(results.ResultReader()) != nil {
+			break // results tell it too
+		}
+	}
+	return results.Close()
 }
 
 // readRows are the rows of a statement that travelled with others.
@@ -354,7 +388,7 @@ type laterTx struct {
 
 // unbegun reports that nothing was sent yet.
 func (t *laterTx) unbegun() bool {
-	return len(t.conn.waiting) > 0 && t.conn.waiting[0] == "begin"
+	return len(t.conn.waiting) > 0 && t.conn.waiting[0].text == "begin"
 }
 
 func (t *laterTx) Commit() error {
@@ -364,7 +398,7 @@ func (t *laterTx) Commit() error {
 		t.conn.waiting = t.conn.waiting[:0]
 		return nil
 	}
-	tag, _, err := t.conn.send(t.ctx, "commit")
+	tag, _, err := t.conn.send(t.ctx, statement{text: "commit"})
 	if err != nil {
 		if t.conn.Conn.Conn().PgConn().TxStatus() != 'I' {
 			_ = t.Rollback() // there is an error to return already
@@ -377,15 +411,22 @@ func (t *laterTx) Commit() error {
 	return nil
 }
 
+// Rollback also happens when the transaction's context ends, after which the
+// connection can serve others.
 func (t *laterTx) Rollback() error {
 	unbegun := t.unbegun()
 	t.conn.inTx, t.conn.waiting, t.conn.last = false, t.conn.waiting[:0], t.conn.last[:0]
 	if unbegun {
 		return nil
 	}
-	_, _, err := t.conn.send(t.ctx, "rollback")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
+	defer cancel()
+	_, _, err := t.conn.send(ctx, statement{text: "rollback"})
 	if err != nil { // who knows where the connection stands
-		_ = t.conn.Conn.Conn().Close(t.ctx)
+		_ = t.conn.Conn.Conn().Close(ctx)
 	}
 	return err
 }
+
+// patience is how long a transaction waits for its own end.
+const patience = 5 * time.Second

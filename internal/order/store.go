@@ -10,7 +10,6 @@ import (
 	"github.com/channelgraph/channelgraph/internal/customer"
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/event"
-	"github.com/channelgraph/channelgraph/internal/fault"
 	"github.com/channelgraph/channelgraph/internal/ident"
 	"github.com/channelgraph/channelgraph/internal/page"
 )
@@ -52,7 +51,7 @@ func byIDs(ctx context.Context, idb bun.IDB, s access.Scope, ids []ident.ID) (ma
 func lock(ctx context.Context, tx *database.Tx, s access.Scope, id ident.ID) (*Order, error) {
 	var orders []*Order
 	var lines []*Line
-	err := tx.Select(ctx, tx.Lock(tx.NewSelect().Model(&orders).Where("customer_order.id = ?", id).ApplyQueryBuilder(reach(s, "customer_order"))),
+	err := tx.Select(database.Prepared(ctx), tx.Lock(tx.NewSelect().Model(&orders).Where("customer_order.id = ?", id).ApplyQueryBuilder(reach(s, "customer_order"))),
 		tx.NewSelect().Model(&lines).Where("order_line.order_id = ?", id).OrderExpr("order_line.number"))
 	if err != nil || len(orders) == 0 {
 		return nil, err
@@ -111,15 +110,13 @@ func insert(ctx context.Context, tx *database.Tx, o *Order) error {
 	return tell(ctx, tx, o)
 }
 
+// save writes an order that lock holds: nobody else can have changed it, so
+// nobody waits for the statement.
 func save(ctx context.Context, tx *database.Tx, o *Order) error {
 	o.Version++
 	o.UpdatedAt = tx.Now
-	res, err := tx.NewUpdate().Model(o).WherePK().Where("version = ?", o.Version-1).Exec(ctx)
-	if err != nil {
+	if _, err := tx.NewUpdate().Model(o).WherePK().Exec(database.Later(database.Prepared(ctx))); err != nil {
 		return err
-	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return fault.Conflict("", fault.CodeConflict)
 	}
 	return tell(ctx, tx, o)
 }

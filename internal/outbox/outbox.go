@@ -184,7 +184,7 @@ func CancelAbout(ctx context.Context, tx *database.Tx, subject ident.ID, kinds .
 	tx.Notify(changed)
 	_, err := tx.NewUpdate().Model((*Job)(nil)).Set("state = ?", Cancelled).Set("finished_at = ?", tx.Now).
 		Where("subject_id = ? AND subject_id <> ''", subject).Where("kind IN (?)", bun.List(kinds)).
-		Where("state IN ('pending', 'queued')").Exec(database.Later(ctx))
+		Where("state IN ('pending', 'queued')").Exec(database.Later(database.Prepared(ctx)))
 	return err
 }
 

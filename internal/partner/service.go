@@ -295,10 +295,11 @@ func (s *Service) SeenTx(ctx context.Context, tx *database.Tx, actor access.Acto
 	return byIDs(ctx, tx, actor.Scope(), ids)
 }
 
-// HouseTx lists the partners that look like one house with a company, and that
-// whose own tenant it names, in the order of their ids.
-func (s *Service) HouseTx(ctx context.Context, tx *database.Tx, f Facts) ([]*Partner, error) {
-	return house(ctx, tx, f)
+// MeetTx is SeenTx together with the partners that look like one house with a
+// company, and that whose own tenant it names, in the order of their ids; none
+// for a company of which nothing is known.
+func (s *Service) MeetTx(ctx context.Context, tx *database.Tx, actor access.Actor, f Facts, ids ...ident.ID) (seen map[ident.ID]*Partner, house []*Partner, err error) {
+	return meet(ctx, tx, actor.Scope(), ids, f)
 }
 
 // DeclaredTx reports whether one of some partners is a declared affiliate of

@@ -47,12 +47,15 @@ func find(ctx context.Context, idb bun.IDB, s access.Scope, column string, ids [
 		return out, nil
 	}
 	var rows []*Partner
-	err := show.Of(idb.NewSelect().Model(&rows), "partner").Where("?", database.Among(column, ids)).
-		ApplyQueryBuilder(s.Partners("partner")).Scan(ctx)
+	err := show.Of(within(idb, &rows, s, column, ids), "partner").Scan(database.Prepared(ctx))
 	for _, p := range rows {
 		out[key(p)] = p
 	}
 	return out, err
+}
+
+func within(idb bun.IDB, rows *[]*Partner, s access.Scope, column string, ids []ident.ID) *bun.SelectQuery {
+	return idb.NewSelect().Model(rows).Where("?", database.Among(column, ids)).ApplyQueryBuilder(s.Partners("partner"))
 }
 
 // duplicates names the input fields by which another profile already stands.
@@ -107,21 +110,36 @@ func affiliated(ctx context.Context, tx *database.Tx, a, b ident.ID) (bool, erro
 	return tx.NewSelect().Model((*affiliation)(nil)).Where("partner_id = ? AND affiliate_id = ?", a, b).Exists(ctx)
 }
 
-// house reads each way of telling by its own index.
-func house(ctx context.Context, tx *database.Tx, f Facts) ([]*Partner, error) {
+// meet reads partners by their ids inside a scope, and who looks like one house
+// with a company, in one round trip.
+func meet(ctx context.Context, tx *database.Tx, s access.Scope, ids []ident.ID, f Facts) (seen map[ident.ID]*Partner, kin []*Partner, err error) {
 	var rows []*Partner
+	queries := []*bun.SelectQuery{within(tx, &rows, s, "partner.id", ids)}
+	if f != (Facts{}) {
+		queries = append(queries, house(tx, &kin, f))
+	}
+	err = tx.Select(database.Prepared(ctx), queries...)
+	seen = make(map[ident.ID]*Partner, len(rows))
+	for _, p := range rows {
+		seen[p.ID] = p
+	}
+	return seen, kin, err
+}
+
+// house looks for each way of telling by its own index.
+func house(tx *database.Tx, rows *[]*Partner, f Facts) *bun.SelectQuery {
 	by := tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.country = ? AND p.legal_name_folded = ? AND p.legal_name_folded <> ''", f.Country, f.NameFolded)
-	for column, value := range map[string]string{"registrable_domain": f.RegistrableDomain, "tenant_domain": f.Domain} {
-		if value != "" {
-			by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("? = ?", bun.Ident("p."+column), value))
-		}
+	if f.RegistrableDomain != "" {
+		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.registrable_domain = ?", f.RegistrableDomain))
+	}
+	if f.Domain != "" {
+		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").Where("p.tenant_domain = ?", f.Domain))
 	}
 	if f.RegistrationIDFolded != "" {
 		by = by.Union(tx.NewSelect().TableExpr("partner AS p").ColumnExpr("p.id").
 			Where("p.country = ? AND p.registration_id_folded = ? AND p.registration_id_folded <> ''", f.Country, f.RegistrationIDFolded))
 	}
-	err := tx.NewSelect().Model(&rows).Where("partner.id IN (?)", by).OrderExpr("partner.id").Scan(ctx)
-	return rows, err
+	return tx.NewSelect().Model(rows).Where("partner.id IN (?)", by).OrderExpr("partner.id")
 }
 
 func declared(ctx context.Context, tx *database.Tx, some, others []ident.ID) (bool, error) {

@@ -63,7 +63,7 @@ func allied(ctx context.Context, tx *database.Tx, with ident.ID, some []ident.ID
 	}
 	var rows []*Partnership
 	err := tx.NewSelect().Model(&rows).Where("(provider_id = ?0 AND reseller_id IN (?1)) OR (reseller_id = ?0 AND provider_id IN (?1))", with, bun.List(some)).
-		Where("status <> ?", Terminated).Scan(ctx)
+		Where("status <> ?", Terminated).Scan(database.Prepared(ctx))
 	for _, p := range rows {
 		out[other(p, with)] = true
 	}

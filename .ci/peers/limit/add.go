@@ -148,8 +148,8 @@ func (p *parties) customer(n string) *pgx.Batch {
 	m1, m2 := id("msg"), id("msg")
 	b.Queue(`INSERT INTO mail_message (id, dedupe_key, template, locale, recipient, recipient_folded, data, link_purpose, link_prefix, link_path, link_subject_id, link_generation,
 		organization_id, subject_id, message_id, dated_at, reminder, state, settled, phase, claim, attempts, expires_at, maybe_duplicate, server_reply, failure_code, request_id, created_at)
-		VALUES ($1, $3, 'customer_added', 'en', $5, $5, $6, '', '', '', '', 0, $7, $8, $9, $11, false, 'QUEUED', false, '', '', 0, $12, false, '', '', '', $11),
-		($2, $4, 'user_invitation', 'it', $13, $13, $14, 'user_invitation', 'cgu', '/l/user', $15, 1, $16, $15, $10, $11, false, 'QUEUED', false, '', '', 0, $12, false, '', '', '', $11)`,
+		VALUES ($1, $3, 'customer_added', 'en', $5, $5, $6, '', '', '', '', 0, $7, $8, $9, $11, false, 'pending', false, '', '', 0, $12, false, '', '', '', $11),
+		($2, $4, 'user_invitation', 'it', $13, $13, $14, 'user_invitation', 'cgu', '/l/user', $15, 1, $16, $15, $10, $11, false, 'pending', false, '', '', 0, $12, false, '', '', '', $11)`,
 		m1, m2, "customer_added/"+cus+"/"+p.resellerUser, "user_invitation:"+usr+":1", p.resellerEmail, `{"CustomerCompany":"`+name+`","ProviderCompany":"Provider"}`, p.resellerOrg, cus,
 		m1+"@example.com", m2+"@example.com", now, week, email, `{"InviterName":"Ada Neri","OrganizationName":"`+name+`"}`, usr, org)
 	b.Queue(`INSERT INTO mail_event (message_id, number, at, event, code) VALUES ($1, 1, $3, 'queued', ''), ($2, 1, $3, 'queued', '')`, m1, m2, now)

@@ -71,7 +71,9 @@ const (
 
 // BenchmarkAddCustomer submits orders of a new customer with three
 // subscriptions, by one writer and by eight on one provider's counters, in
-// turn with a program that writes the same rows by hand.
+// turn with a program that writes the same rows by hand: plain with a prepared
+// statement a round trip, pipelined with one round trip. The server and its settings are
+// the same, and at most so many transactions run at once as there are writers.
 func BenchmarkAddCustomer(b *testing.B) {
 	program := os.Getenv("CHANNELGRAPH_TEST_LIMIT")
 	if program == "" || dbtest.PostgresURL() == "" && os.Getenv("CHANNELGRAPH_BENCH_WORLD") == "" {
@@ -80,13 +82,14 @@ func BenchmarkAddCustomer(b *testing.B) {
 	h, dsn := benchWorld(b)
 	debug.SetGCPercent(400) // as serve does
 	gina, reseller := h.admin(b), h.firstReseller(b)
+	h.compare(b, program, dsn, gina, reseller)
 	for _, writers := range []int{1, 8} {
 		b.Run(fmt.Sprintf("%d", writers), func(b *testing.B) {
 			for b.Loop() {
 				var mine, plain, pipelined, toPlain, toPipelined []float64
 				for range addRounds {
-					o := h.submit(b, gina, reseller, writers)
-					p, q := peer(b, program, dsn, gina, reseller, writers, "plain"), peer(b, program, dsn, gina, reseller, writers, "pipelined")
+					o := h.submit(b, gina, h.review(b, gina, reseller, writers, addEach), writers)
+					p, q := peer(b, program, dsn, gina, reseller, writers, addEach, "plain"), peer(b, program, dsn, gina, reseller, writers, addEach, "pipelined")
 					mine, plain, pipelined = append(mine, o), append(plain, p), append(pipelined, q)
 					toPlain, toPipelined = append(toPlain, o/p), append(toPipelined, o/q)
 				}
@@ -122,8 +125,63 @@ func (h house) firstReseller(b *testing.B) ident.ID {
 	return list[0]
 }
 
-// submit reviews orders and tells how many of them are submitted a second.
-func (h house) submit(b *testing.B, gina access.Actor, reseller ident.ID, writers int) float64 {
+// compare proves that the program writes what submitting an order does, but for
+// the order and its lines, which a draft has written before.
+func (h house) compare(b *testing.B, program, dsn string, gina access.Actor, reseller ident.ID) {
+	b.Helper()
+	var tables []string
+	err := h.DB.Read().NewSelect().TableExpr("information_schema.tables").ColumnExpr("table_name").
+		Where("table_schema = current_schema() AND table_type = 'BASE TABLE'").Scan(b.Context(), &tables)
+	if err != nil {
+		b.Fatal(err)
+	}
+	count := func() map[string]int64 {
+		out := map[string]int64{}
+		for _, t := range tables {
+			if out[t], err = h.DB.Read().NewSelect().Table(t).Count(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return out
+	}
+	drafts := h.review(b, gina, reseller, 1, 1)
+	before := count()
+	h.submit(b, gina, drafts, 1)
+	mine := count()
+	peer(b, program, dsn, gina, reseller, 1, 1, "plain")
+	theirs := count()
+	added := theirs["customer"] - mine["customer"] // its warm-up too
+	for _, t := range tables {
+		own := mine[t] - before[t] + map[string]int64{"customer_order": 1, "order_line": 3}[t]
+		if n := theirs[t] - mine[t]; n != own*added || added == 0 {
+			b.Errorf("%s: an order writes %d rows, %d customers by hand %d", t, own, added, n)
+		}
+	}
+}
+
+// each does something n times, some at once.
+func each(b *testing.B, writers, n int, fn func(i int) error) {
+	b.Helper()
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range writers {
+		group.Go(func() {
+			for i := int(next.Add(1) - 1); i < n; i = int(next.Add(1) - 1) {
+				if err := fn(i); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+}
+
+// review makes orders that can be submitted.
+func (h house) review(b *testing.B, gina access.Actor, reseller ident.ID, writers, orders int) []ident.ID {
 	b.Helper()
 	ctx := b.Context()
 	var lines []order.LineInput
@@ -137,27 +195,8 @@ func (h house) submit(b *testing.B, gina access.Actor, reseller ident.ID, writer
 	if err != nil {
 		b.Fatal(err)
 	}
-	drafts := make([]ident.ID, addEach)
-	each := func(fn func(n int) error) {
-		b.Helper()
-		var next atomic.Int64
-		var group sync.WaitGroup
-		for range writers {
-			group.Go(func() {
-				for n := next.Add(1) - 1; n < addEach; n = next.Add(1) - 1 {
-					if err := fn(int(n)); err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			})
-		}
-		group.Wait()
-		if b.Failed() {
-			b.FailNow()
-		}
-	}
-	each(func(n int) error {
+	drafts := make([]ident.ID, orders)
+	each(b, writers, orders, func(n int) error {
 		slug := "x" + strings.ToLower(ident.New(ident.Job).Body())
 		o, err := h.orders.Start(ctx, gina, order.StartInput{ResellerID: &reseller, Lines: lines, Newcomer: &order.NewcomerInput{
 			Details: &customer.Details{CompanyName: "Contoso " + slug, DomainPrefix: slug, BillingEmail: "bills@" + slug + ".example", Phone: "+39 02 1234567",
@@ -171,18 +210,24 @@ func (h house) submit(b *testing.B, gina access.Actor, reseller ident.ID, writer
 		_, err = h.orders.Review(ctx, gina, order.ReviewInput{OrderID: o.ID})
 		return err
 	})
+	return drafts
+}
+
+// submit tells how many orders are submitted a second.
+func (h house) submit(b *testing.B, gina access.Actor, drafts []ident.ID, writers int) float64 {
+	b.Helper()
 	began := time.Now()
-	each(func(n int) error {
-		_, err := h.orders.Submit(ctx, gina, order.SubmitInput{OrderID: drafts[n]})
+	each(b, writers, len(drafts), func(n int) error {
+		_, err := h.orders.Submit(b.Context(), gina, order.SubmitInput{OrderID: drafts[n]})
 		return err
 	})
-	return addEach / time.Since(began).Seconds()
+	return float64(len(drafts)) / time.Since(began).Seconds()
 }
 
 // peer is how many customers a second the hand-written program adds.
-func peer(b *testing.B, program, dsn string, gina access.Actor, reseller ident.ID, writers int, how string) float64 {
+func peer(b *testing.B, program, dsn string, gina access.Actor, reseller ident.ID, writers, customers int, how string) float64 {
 	b.Helper()
-	out, err := exec.CommandContext(b.Context(), program, "add", dsn, string(gina.PartnerID), string(reseller), strconv.Itoa(writers), strconv.Itoa(addEach), how).Output()
+	out, err := exec.CommandContext(b.Context(), program, "add", dsn, string(gina.PartnerID), string(reseller), strconv.Itoa(writers), strconv.Itoa(customers), how).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
