@@ -411,7 +411,7 @@ type found struct {
 
 func sessionByToken(ctx context.Context, idb bun.IDB, hash string) (*found, error) {
 	var f found
-	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("session.*"), "session.user_id").Where("session.token_hash = ?", hash).Scan(ctx)
+	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("?TableColumns"), "session.user_id").Where("session.token_hash = ?", hash).Scan(ctx)
 	if database.IsNoRows(err) {
 		return nil, nil
 	}

@@ -40,7 +40,7 @@ type foundToken struct {
 // shown the token.
 func tokenBy(ctx context.Context, idb bun.IDB, column, value string) (*foundToken, error) {
 	var f foundToken
-	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("personal_token.*"), "personal_token.user_id").
+	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("?TableColumns"), "personal_token.user_id").
 		Where("personal_token.? = ?", bun.Ident(column), value).Scan(ctx)
 	if database.IsNoRows(err) {
 		return nil, nil
@@ -173,7 +173,7 @@ func blockedFor(ctx context.Context, idb bun.IDB, key string, now time.Time) (ti
 // holds a connection open and asks again.
 func sessionByID(ctx context.Context, idb bun.IDB, id ident.ID) (*found, error) {
 	var f found
-	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("session.*"), "session.user_id").Where("session.id = ?", id).Scan(ctx)
+	err := access.WithHolder(idb.NewSelect().Model(&f).ColumnExpr("?TableColumns"), "session.user_id").Where("session.id = ?", id).Scan(ctx)
 	if database.IsNoRows(err) {
 		return nil, nil
 	}

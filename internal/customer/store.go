@@ -47,7 +47,7 @@ func byIDs(ctx context.Context, idb bun.IDB, s access.Scope, ids []ident.ID) (ma
 		return out, nil
 	}
 	var rows []*Customer
-	err := within(idb.NewSelect().Model(&rows).ColumnExpr("customer.*"), s).Where("customer.id IN (?)", bun.List(ids)).Scan(ctx)
+	err := within(idb.NewSelect().Model(&rows).ColumnExpr("?TableColumns"), s).Where("customer.id IN (?)", bun.List(ids)).Scan(ctx)
 	for _, c := range rows {
 		out[c.ID] = c
 	}
@@ -60,7 +60,7 @@ func byOrganizations(ctx context.Context, idb bun.IDB, s access.Scope, ids []ide
 		return out, nil
 	}
 	var rows []*Customer
-	err := within(idb.NewSelect().Model(&rows).ColumnExpr("customer.*"), s).Where("customer.organization_id IN (?)", bun.List(ids)).Scan(ctx)
+	err := within(idb.NewSelect().Model(&rows).ColumnExpr("?TableColumns"), s).Where("customer.organization_id IN (?)", bun.List(ids)).Scan(ctx)
 	for _, c := range rows {
 		out[c.OrganizationID] = c
 	}

@@ -199,7 +199,7 @@ func countExported(ctx context.Context, idb bun.IDB, s access.Scope, f Filter, f
 func exportedCustomers(ctx context.Context, idb bun.IDB, s access.Scope, f Filter, file *export.File, limit int) ([]*Customer, error) {
 	var rows []*Customer
 	q, table, id := f.listing(idb, s, &rows)
-	q = within(q.ColumnExpr("customer.*"), s).ColumnExpr("?.created_at AS since_at", bun.Ident(table))
+	q = within(q.ColumnExpr("?TableColumns"), s).ColumnExpr("?.created_at AS since_at", bun.Ident(table))
 	err := file.Beyond(q, table+".created_at", id).Limit(int64(limit)).Scan(ctx)
 	return rows, err
 }

@@ -37,10 +37,10 @@ func (c Columns) Showing(fields []string) Shown {
 	return Shown(strings.Join(append([]string{c.Always}, slices.Compact(columns)...), ","))
 }
 
-// Of has a query read what is shown of a table.
+// Of has a query of a model read what is shown of its table.
 func (s Shown) Of(q *bun.SelectQuery, table string) *bun.SelectQuery {
 	if s == "" {
-		return q.ColumnExpr("?.*", bun.Ident(table))
+		return q.ColumnExpr("?TableColumns")
 	}
 	for column := range strings.SplitSeq(string(s), ",") {
 		q = q.ColumnExpr("?.?", bun.Ident(table), bun.Ident(column))
