@@ -16,7 +16,7 @@ if [ -n "$unformatted" ]; then
 	printf 'not formatted with gofmt:\n%s\n' "$unformatted"
 	status=1
 fi
-go vet ./.ci/floorplan || status=1
+go vet ./.ci/floorplan ./.ci/suite || status=1
 
 .cache/bin/golangci-lint run ./... || status=1
 go run ./.ci/floorplan -golangci-lint .cache/bin/golangci-lint || status=1

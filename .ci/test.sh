@@ -48,7 +48,7 @@ suite() {
 		--jsonfile ".cache/$name.json" --raw-command -- bash -c "$events"
 }
 
-plain() { go test -json -count=1 -timeout 15m -p 2 ./...; }
+plain() { .cache/suite; }
 
 # raced looks for races, which takes five times as long, where goroutines meet: the queue and
 # what locks, wakes, sends and counts, and the API's streams. All else runs without.
@@ -56,9 +56,9 @@ meeting='/(workers|internal/(database|event|outbox|rollup|webhook))$'
 streams='Stream|Socket|Live|Flood|Budget|Cache|Deadline|Typed'
 raced() {
 	local status=0
-	go list ./... | grep -E "$meeting" | xargs go test -json -race -count=1 -timeout 15m -p 2 || status=1
-	go test -json -race -count=1 -timeout 15m -run "$streams" -skip StayInside ./graph || status=1
-	go list ./... | grep -vE "$meeting" | xargs go test -json -count=1 -timeout 15m -p 2 || status=1
+	.cache/suite -except "$meeting" -skip "$streams" -skip-in /graph || status=1
+	.cache/suite -race -match "$meeting" || status=1
+	.cache/suite -race -run "$streams" ./graph || status=1
 	return "$status"
 }
 export -f plain raced
@@ -77,6 +77,7 @@ bash .ci/tools.sh
 export CGO_ENABLED=1
 c_compiler
 go version
+go build -o .cache/suite ./.ci/suite
 
 heading "Lint"
 bash .ci/lint.sh
@@ -94,7 +95,8 @@ first=$(grep '^DONE ' .cache/sqlite.log | tail -n 1)
 
 # Here it sees what only runs here, the embedded queue and the one writer.
 heading "Race detector on SQLite and the embedded queue"
-go test -race -count=1 -timeout 10m -p 2 ./workers ./internal/database/... ./internal/event ./internal/outbox
+.cache/bin/gotestsum --no-color --format pkgname-and-test-fails --format-hide-empty-pkg --raw-command -- \
+	.cache/suite -race ./workers ./internal/database/... ./internal/event ./internal/outbox | sed -u '/^DONE /d'
 
 heading "Tests on PostgreSQL and Redis"
 # Its last line is held back until it is known that nothing was skipped.

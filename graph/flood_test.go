@@ -93,20 +93,16 @@ func flood(t testing.TB, p *site, streams, events int) (perStream uint64, took t
 			_ = c.conn.Close()
 		}
 	}()
-	for late := time.Now().Add(5 * time.Minute); ; {
-		p.s.live.mu.Lock()
-		n := 0
-		for _, held := range p.s.live.held {
-			n += held
-		}
-		p.s.live.mu.Unlock()
+	for late := time.After(5 * time.Minute); ; {
+		n := p.held()
 		if n == streams {
 			break
 		}
-		if time.Now().After(late) {
+		select {
+		case <-late:
 			t.Fatalf("%d of %d streams are open", n, streams)
+		case <-time.After(5 * time.Millisecond):
 		}
-		runtime.Gosched()
 	}
 	for _, c := range taps[loud:] { // each says that it has begun
 		if _, err := c.cursors(1); err != nil {

@@ -57,10 +57,10 @@ func (c *chart) happen(tx *database.Tx, k event.Kind, id, organization ident.ID)
 	return err
 }
 
-// TestStreamsStayInside listens to every subscription as everybody while
+// TestListenersStayInside listens to every subscription as everybody while
 // everything of everybody changes, events that were addressed to the wrong
 // organization included.
-func TestStreamsStayInside(t *testing.T) {
+func TestListenersStayInside(t *testing.T) {
 	t.Parallel()
 	c := newChart(t)
 	var viewers []*viewer
@@ -116,6 +116,12 @@ func TestStreamsStayInside(t *testing.T) {
 	for i := range streams {
 		hear(i, func(sent) bool { return true })
 	}
+	// Who sees everything hears of an event when all others have been handed it.
+	all, _, _, err := p.s.live.hub.Open(t.Context(), access.System("test").Scope(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
 	c.tx(func(_ context.Context, tx *database.Tx) error {
 		for id, r := range c.rows {
 			kinds := event.Kinds[2:] // of what streams tell, under every name
@@ -145,6 +151,26 @@ func TestStreamsStayInside(t *testing.T) {
 		waiting, err := c.DB.Read().NewSelect().TableExpr("event").Where("number IS NULL").Exists(t.Context())
 		return err == nil && !waiting
 	})
+	var last int64
+	if err := c.DB.Read().NewSelect().TableExpr("event").ColumnExpr("max(number)").Scan(t.Context(), &last); err != nil {
+		t.Fatal(err)
+	}
+	for late := time.After(patience); ; {
+		e, err := all.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e != nil && e.Number == last {
+			break
+		}
+		if e == nil {
+			select {
+			case <-all.C():
+			case <-late:
+				t.Fatal("the events were not handed out")
+			}
+		}
+	}
 	for i := range streams { // beats of before do not count
 		for range len(streams[i].s.said) {
 			hear(i, func(sent) bool { return true })

@@ -174,9 +174,13 @@ func (c *chart) alike(v *viewer, a asking, settle func(string) string) {
 	c.t.Helper()
 	b := a.without()
 	none := c.ask(v, b) // first: whatever it changes must not matter to the other
-	c.renew(v.tenant)
+	if a.wrote(none) {
+		c.renew(v.tenant)
+	}
 	some := c.ask(v, a)
-	c.renew(v.tenant)
+	if a.wrote(some) {
+		c.renew(v.tenant)
+	}
 	c.clean(v, a, some)
 	c.clean(v, b, none)
 	x, y := settle(leveled(some.raw, a.planted)), settle(leveled(none.raw, a.planted))
@@ -188,6 +192,12 @@ func (c *chart) alike(v *viewer, a asking, settle func(string) string) {
 		n = max(n-100, 0)
 		c.complain(a.root+a.at, "%s: %s tells by %s that something is another's: …%.500s\nbut of nothing: …%.500s\nasked with %s", v.name, a.root, a.at, x[n:], y[n:], a.body())
 	}
+}
+
+// wrote reports whether the asking may have changed something: queries never
+// do, and a mutation that tells of an error was rolled back.
+func (a asking) wrote(r reply) bool {
+	return strings.HasPrefix(a.root, "Mutation.") && !strings.Contains(r.raw, `"errors":[`) && (!strings.Contains(r.raw, `"userErrors":[`) || strings.Contains(r.raw, `"userErrors":[]`))
 }
 
 // renew takes a tenant's enrollments and support requests back to where they

@@ -311,7 +311,7 @@ func TestSocketEnds(t *testing.T) {
 	t.Run("when its time is over", func(t *testing.T) {
 		t.Parallel()
 		w := w.on(t)
-		p := w.serve(func(l *live) { l.life = 100 * time.Millisecond })
+		p := w.serve(func(l *live) { l.life = 2 * time.Second }) // enough to be greeted in
 		p.socket(w.signIn(w.fabrikam.admin)).closed(closeReconnect)
 	})
 	t.Run("when the server stops", func(t *testing.T) {

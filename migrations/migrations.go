@@ -6,7 +6,9 @@ package migrations
 
 import (
 	"context"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -59,6 +61,28 @@ func render(d database.Dialect) (fs.FS, error) {
 		out[name] = &fstest.MapFile{Data: []byte(b.String())}
 	}
 	return out, nil
+}
+
+// Fingerprint tells one schema from another: it differs where any file, as it
+// is rendered for the engine, does.
+func Fingerprint(d database.Dialect) (string, error) {
+	fsys, err := render(d)
+	if err != nil {
+		return "", err
+	}
+	names, err := fs.Glob(fsys, "*")
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, name := range names {
+		raw, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n%s", name, len(raw), raw)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func migrator(db *database.DB) (*migrate.Migrator, error) {

@@ -69,7 +69,7 @@ func TestBudget(t *testing.T) {
 		if err != nil || tight != c.tight || left != c.left || ok != c.ok {
 			t.Errorf("%d: purse %d has %d left, %v; %v", i, tight, left, ok, err)
 		}
-		if wait := at.Sub(now); wait <= 50*time.Second || wait > time.Minute {
+		if wait := at.Sub(now); wait <= 30*time.Second || wait > time.Minute {
 			t.Errorf("%d: full again in %s", i, wait)
 		}
 	}
@@ -79,7 +79,7 @@ func TestBudgetFillsUp(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	b, mini := newBudget(t, now)
-	b.span = 300 * time.Millisecond
+	b.span = 2 * time.Second
 	spend := func() (time.Time, bool) {
 		_, _, at, ok, err := b.Spend(t.Context(), 10, []string{"ann"}, []int{10})
 		if err != nil {
@@ -93,7 +93,7 @@ func TestBudgetFillsUp(t *testing.T) {
 	if _, ok := spend(); ok {
 		t.Fatal("spent twice")
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		mini.pass(b.span) // times pass there only when told
 		if _, ok := spend(); ok {
 			return

@@ -50,7 +50,7 @@ func (d *demo) listen(base, query string, vars named) (told <-chan string) {
 // hear waits until a stream says something.
 func hear(t *testing.T, told <-chan string, what string) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(2 * time.Minute)
 	var all []string
 	for {
 		select {
@@ -128,7 +128,7 @@ func TestStreamsAcrossProcesses(t *testing.T) {
 	}
 	d.stop()
 	hear(t, streams[0], `{"reason":"RECONNECT"}`)
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("stopping took %v", took)
 	}
 	if log := d.logs.String(); !strings.Contains(log, `"route":"/graphql stream"`) || strings.Contains(log, "live@stream.example") {

@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +21,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/database/dbtest"
 	"github.com/channelgraph/channelgraph/internal/ident"
 )
@@ -173,10 +171,10 @@ func (w *world) make() error {
 	var env []string
 	if dbtest.PostgresURL() != "" {
 		w.base = "stories_" + strings.ToLower(ident.New(ident.Job).Body())
-		if err := postgres("CREATE DATABASE " + w.base); err != nil {
+		if err := dbtest.Create(w.base, ""); err != nil {
 			return err
 		}
-		env = append(env, "CHANNELGRAPH_DATABASE_URL="+postgresDatabase(w.base))
+		env = append(env, "CHANNELGRAPH_DATABASE_URL="+dbtest.DatabaseURL(w.base))
 	}
 	begin := time.Now()
 	p, err := launch(dir, env, []string{"serve", "--demo", "--addr", "127.0.0.1:0", "--data", w.data})
@@ -194,38 +192,13 @@ func (w *world) make() error {
 func (w *world) remove() error {
 	var err error
 	if w.base != "" {
-		err = postgres("DROP DATABASE IF EXISTS " + w.base + " WITH (FORCE)")
+		err = dbtest.Drop(w.base)
 	}
 	if w.data != "" {
 		err = errors.Join(err, os.RemoveAll(filepath.Dir(w.data)))
 	}
 	return err
 }
-
-// postgres runs one statement on the test server.
-func postgres(statement string) error {
-	ctx := context.Background()
-	db, err := database.Open(ctx, dbtest.PostgresURL(), database.Options{MaxConns: 2})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	_, err = db.Bun().ExecContext(ctx, statement)
-	return err
-}
-
-func postgresDatabase(name string) string {
-	u, err := url.Parse(dbtest.PostgresURL())
-	if err != nil {
-		panic(err) // dbtest has parsed it
-	}
-	u.Path = "/" + name
-	return u.String()
-}
-
-// cloning is one copy of the template at a time: PostgreSQL refuses a second
-// one while the first reads it.
-var cloning sync.Mutex
 
 // story is what the verbs of one script share.
 type story struct {
@@ -309,7 +282,7 @@ func (s *story) prepare(demo bool) error {
 	s.prepared, s.demo = true, demo
 	if dbtest.PostgresURL() != "" {
 		s.database = "story_" + strings.ToLower(ident.New(ident.Job).Body())
-		s.env = append(s.env, "CHANNELGRAPH_DATABASE_URL="+postgresDatabase(s.database))
+		s.env = append(s.env, "CHANNELGRAPH_DATABASE_URL="+dbtest.DatabaseURL(s.database))
 	}
 	if dbtest.RedisURL() != "" {
 		u, err := url.Parse(dbtest.RedisURL())
@@ -324,7 +297,7 @@ func (s *story) prepare(demo bool) error {
 	}
 	if !demo {
 		if s.database != "" {
-			return postgres("CREATE DATABASE " + s.database)
+			return dbtest.Create(s.database, "")
 		}
 		return nil
 	}
@@ -332,10 +305,7 @@ func (s *story) prepare(demo bool) error {
 		return err
 	}
 	if s.database != "" {
-		cloning.Lock()
-		err := postgres("CREATE DATABASE " + s.database + " TEMPLATE " + template.base)
-		cloning.Unlock()
-		if err != nil {
+		if err := dbtest.Create(s.database, template.base); err != nil {
 			return err
 		}
 	}
@@ -442,7 +412,7 @@ func (s *story) end() {
 		_ = flushRedis(dbtest.RedisURL(), s.namespace)
 	}
 	if s.database != "" {
-		_ = postgres("DROP DATABASE IF EXISTS " + s.database + " WITH (FORCE)")
+		_ = dbtest.Drop(s.database)
 	}
 	for _, p := range s.people {
 		p.client.CloseIdleConnections()
@@ -454,7 +424,7 @@ func (s *story) end() {
 // tell: in which window a process was killed.
 func (s *story) databaseURL() string {
 	if s.database != "" {
-		return postgresDatabase(s.database)
+		return dbtest.DatabaseURL(s.database)
 	}
 	return "sqlite://" + filepath.Join(s.data, "channelgraph.db")
 }

@@ -140,7 +140,7 @@ func TestExportHoldsWhatTheListShows(t *testing.T) {
 		t.Errorf("a foreign organization's: %q", rows)
 	}
 	var recorded []string
-	if err := w.db.Read().NewSelect().TableExpr("audit_event").Column("action").Where("target_id = ?", e.ID).OrderExpr("at, id").Scan(t.Context(), &recorded); err != nil ||
+	if err := w.db.Read().NewSelect().TableExpr("audit_event").Column("action").Where("target_id = ?", e.ID).OrderExpr("at, action").Scan(t.Context(), &recorded); err != nil ||
 		!slices.Equal(recorded, []string{"audit.export_requested", "audit.exported", "audit.export_downloaded"}) {
 		t.Error(recorded, err)
 	}

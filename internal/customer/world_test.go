@@ -311,7 +311,7 @@ func (w *world) audited(target ident.ID) string {
 	w.t.Helper()
 	seen := map[string]int{}
 	var rows []string
-	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", target).OrderExpr("at, id").Scan(w.t.Context(), &rows)
+	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", target).OrderExpr("at, action").Scan(w.t.Context(), &rows)
 	if err != nil {
 		w.t.Fatal(err)
 	}

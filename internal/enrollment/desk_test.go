@@ -293,7 +293,7 @@ func fresh(all, before string) string {
 func (d *house) audited(id ident.ID) string {
 	d.t.Helper()
 	var out []string
-	err := d.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, id").Scan(d.t.Context(), &out)
+	err := d.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, action").Scan(d.t.Context(), &out)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func open(t testing.TB, h *Hub, s access.Scope, since *int64) *Reader {
 // wait reads the next event, however long it takes to come.
 func wait(t testing.TB, r *Reader) *Event {
 	t.Helper()
-	late := time.NewTimer(20 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for {
 		e, err := r.Next(context.Background())

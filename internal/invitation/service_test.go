@@ -277,7 +277,7 @@ func (w *world) jobs(id ident.ID, kind string) int {
 func (w *world) audited(id ident.ID) string {
 	w.t.Helper()
 	var out []string
-	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, id").Scan(w.t.Context(), &out)
+	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, action").Scan(w.t.Context(), &out)
 	if err != nil {
 		w.t.Fatal(err)
 	}

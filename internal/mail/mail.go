@@ -169,7 +169,7 @@ func New(db *database.DB, keys *secret.Keys, cfg Config, log *slog.Logger) (*Mai
 		return nil, fmt.Errorf("mail settings: %w", err)
 	}
 	var err error
-	if m.set, err = loadTemplates(); err != nil {
+	if m.set, err = compiled(); err != nil {
 		return nil, err
 	}
 	for _, name := range m.set.names() {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	texttemplate "text/template"
 	"time"
 	"unicode/utf8"
@@ -56,6 +57,9 @@ type parts struct {
 	text    *texttemplate.Template
 	html    *htmltemplate.Template
 }
+
+// compiled are the templates, compiled once a process: nothing changes them.
+var compiled = sync.OnceValues(loadTemplates)
 
 func loadTemplates() (*templates, error) {
 	dirs, err := fs.ReadDir(templateFiles, "templates")

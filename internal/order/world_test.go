@@ -371,7 +371,7 @@ func (w *world) states(id ident.ID) string {
 func (w *world) audited(target ident.ID) string {
 	w.t.Helper()
 	var out []string
-	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", target).OrderExpr("at, id").Scan(w.t.Context(), &out)
+	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", target).OrderExpr("at, action").Scan(w.t.Context(), &out)
 	if err != nil {
 		w.t.Fatal(err)
 	}

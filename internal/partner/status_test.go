@@ -89,7 +89,7 @@ func (w *world) mails(p *Partner) string {
 func (w *world) audited(target ident.ID) string {
 	w.t.Helper()
 	var out []string
-	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).ColumnExpr("action || ' ' || reason").Where("target_id = ?", target).OrderExpr("at, id").Scan(w.t.Context(), &out)
+	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).ColumnExpr("action || ' ' || reason").Where("target_id = ?", target).OrderExpr("at, action, reason").Scan(w.t.Context(), &out)
 	if err != nil {
 		w.t.Fatal(err)
 	}

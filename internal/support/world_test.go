@@ -299,7 +299,7 @@ func (w *world) course(who access.Actor, id ident.ID) string {
 func (w *world) audited(id ident.ID) string {
 	w.t.Helper()
 	var out []string
-	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, id").Scan(w.t.Context(), &out)
+	err := w.db.Read().NewSelect().Model((*audit.Event)(nil)).Column("action").Where("target_id = ?", id).OrderExpr("at, action").Scan(w.t.Context(), &out)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,11 +1,12 @@
 // Package dbtest gives each test a migrated database of its own: SQLite by
-// copying a migrated file, PostgreSQL by a fresh schema where
+// copying a migrated file, PostgreSQL by copying a migrated database where
 // CHANNELGRAPH_TEST_POSTGRES names a server. Every such database has an
 // injected clock.
 package dbtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/channelgraph/channelgraph/internal/database"
 	"github.com/channelgraph/channelgraph/internal/ident"
@@ -93,35 +96,136 @@ var template = sync.OnceValues(func() ([]byte, error) {
 })
 
 func postgresURL(t testing.TB, migrate bool) string {
-	ctx := context.Background()
-	admin, err := database.Open(ctx, PostgresURL(), database.Options{MaxConns: 3})
-	if err != nil {
-		t.Fatal(err)
+	t.Helper()
+	like := ""
+	if migrate {
+		var err error
+		if like, err = migrated(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	name := "t_" + strings.ToLower(ident.New(ident.Job).Body())
-	if _, err := admin.Bun().ExecContext(ctx, "CREATE SCHEMA "+name); err != nil {
+	if err := Create(name, like); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_, _ = admin.Bun().ExecContext(ctx, "DROP SCHEMA "+name+" CASCADE")
-		_ = admin.Close()
+		if err := Drop(name); err != nil {
+			t.Error(err)
+		}
 	})
+	return DatabaseURL(name)
+}
+
+// DatabaseURL is the URL of a database of the PostgreSQL server.
+func DatabaseURL(name string) string {
 	u, err := url.Parse(PostgresURL())
 	if err != nil {
-		t.Fatal(err)
+		panic(err) // nothing can be tested without it
 	}
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	if migrate {
-		db, err := database.Open(ctx, u.String(), database.Options{MaxConns: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := migrations.Up(ctx, db); err != nil {
-			t.Fatal(fmt.Errorf("migrating %s: %w", name, err))
-		}
-		_ = db.Close()
+	u.Path = "/" + name
+	if u.RawQuery == "" { // so that tests can add to it
+		u.RawQuery = "application_name=channelgraph"
 	}
 	return u.String()
 }
+
+// Create makes a database on the PostgreSQL server, a copy of another one or
+// an empty one where that is "". Nobody may be connected to the other one.
+func Create(name, like string) error {
+	statement := "CREATE DATABASE " + name
+	if like != "" {
+		statement += " TEMPLATE " + like
+	}
+	return serve(func(ctx context.Context, s *server) error {
+		if s.careless { // its checkpoints wait for no disk, and a copy of files costs least
+			statement += " STRATEGY file_copy"
+		}
+		_, err := s.pool.Exec(ctx, statement)
+		return err
+	})
+}
+
+// Drop removes a database of the PostgreSQL server and ends who is connected
+// to it.
+func Drop(name string) error {
+	return serve(func(ctx context.Context, s *server) error {
+		_, err := s.pool.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+		return err
+	})
+}
+
+// server is the PostgreSQL server, as its superuser.
+type server struct {
+	pool     *pgxpool.Pool
+	careless bool // it does without fsync
+}
+
+var connected = sync.OnceValues(func() (*server, error) {
+	ctx := context.Background()
+	cfg, err := pgxpool.ParseConfig(PostgresURL())
+	if err != nil {
+		return nil, errors.New("CHANNELGRAPH_TEST_POSTGRES cannot be read")
+	}
+	cfg.MaxConns = 4
+	s := &server{}
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, err
+	}
+	var fsync string
+	if err := s.pool.QueryRow(ctx, "SHOW fsync").Scan(&fsync); err != nil {
+		return nil, err
+	}
+	s.careless = fsync == "off"
+	return s, nil
+})
+
+func serve(fn func(context.Context, *server) error) error {
+	s, err := connected()
+	if err != nil {
+		return fmt.Errorf("the PostgreSQL of the tests: %w", err)
+	}
+	return fn(context.Background(), s)
+}
+
+// migrated is the name of a database that is migrated and otherwise empty.
+// Whoever needs it first makes it, for all packages and runs with the same
+// migrations: to copy it takes a tenth of what migrating does.
+var migrated = sync.OnceValues(func() (string, error) {
+	fingerprint, err := migrations.Fingerprint(database.Postgres)
+	if err != nil {
+		return "", err
+	}
+	name := "channelgraph_template_" + fingerprint[:16]
+	return name, serve(func(ctx context.Context, s *server) error {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", name); err != nil {
+			return err
+		}
+		defer func() { _, _ = conn.Exec(ctx, "SELECT pg_advisory_unlock(hashtext($1))", name) }()
+		var there bool
+		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil || there {
+			return err
+		}
+		unfinished := name + "_unfinished"
+		if err := Drop(unfinished); err != nil { // somebody was killed who made it
+			return err
+		}
+		if err := Create(unfinished, ""); err != nil {
+			return err
+		}
+		db, err := database.Open(ctx, DatabaseURL(unfinished), database.Options{MaxConns: 3})
+		if err != nil {
+			return err
+		}
+		_, err = migrations.Up(ctx, db)
+		if err := errors.Join(err, db.Close()); err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, "ALTER DATABASE "+unfinished+" RENAME TO "+name)
+		return err
+	})
+})
