@@ -154,6 +154,9 @@ func (c *Calendar) spans(u Unit, from, to time.Time, yield func(start, end time.
 		if _, next := local.ZoneBounds(); !next.IsZero() && next.Before(to) {
 			end = next
 		}
+		if !from.Before(end) { // package time gives leap years after 2037 365 days
+			end = earlier(from.Add(Day), to)
+		}
 		shift := time.Duration(offset) * time.Second
 		for day := floor(from.Unix()+int64(offset), 86400); ; day++ {
 			midnight := time.Unix(day*86400, 0).Add(-shift)

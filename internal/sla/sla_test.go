@@ -327,6 +327,22 @@ func (x *course) owed(c *Calendar) time.Duration {
 	return sum
 }
 
+// The last day of a leap year after 2037 has an end, whatever package time says
+// of its zone.
+func TestTheLastDayOfALeapYear(t *testing.T) {
+	t.Parallel()
+	for name, z := range zoneOf {
+		c := Standard(z)
+		from := time.Date(2040, 12, 30, 12, 0, 0, 0, z) // a Sunday
+		if at, want := c.Add(BusinessDays, from, 3*Day), time.Date(2041, 1, 3, 0, 0, 0, 0, z); !at.Equal(want) {
+			t.Errorf("%s: three days end at %s, not %s", name, at, want)
+		}
+		if got := c.Between(CalendarDays, from, from.AddDate(0, 0, 3)); got != 3*Day {
+			t.Errorf("%s: three days are %s", name, got)
+		}
+	}
+}
+
 // Time owed is time elapsed outside pauses, always: in every zone, across
 // changes of the clocks, with holidays added after the fact.
 func TestSpentIsWhatPassedOutsidePauses(t *testing.T) {

@@ -195,7 +195,7 @@ func TestEveryActIsJudged(t *testing.T) {
 		"profile_update.assigned", "profile_update.unassigned", "support_request.assigned", "support_request.unassigned", "support_request.note_added",
 		"customer.look_at_grant", "customer.scan_grants", "customer.send_invitation", "customer.export", "order.provision", "order.expire", "order.scan",
 		"subscription.move_on", "subscription.scan", // kinds of jobs
-		"customer.id", "customer.organization_id", // columns
+		"customer.id", "customer.organization_id", "partner.id", // columns
 		"customer.invited", "customer.invitation_declined", // told as the invitation's
 		"customer.set_up",                                                              // nobody has the customer yet
 		"customer.export_requested", "customer.exported", "customer.export_downloaded", // one person's business
