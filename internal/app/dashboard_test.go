@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +45,6 @@ func BenchmarkDashboard(b *testing.B) {
 	if program == "" || world == "" {
 		b.Fatal("a generated world and the peer's program are needed: use make bench-tree")
 	}
-	debug.SetGCPercent(400) // as serve does
 	boundless = func(context.Context, int, []string, []int) (int, int, time.Time, bool, error) {
 		return 0, 1 << 30, time.Now().Add(time.Minute), true, nil
 	}

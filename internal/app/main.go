@@ -205,9 +205,6 @@ func (h requestHandler) WithGroup(n string) slog.Handler {
 
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, getenv func(string) string, out io.Writer) error {
 	started := time.Now()
-	if getenv("GOGC") == "" { // performance.md rule 7
-		debug.SetGCPercent(400)
-	}
 	if getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(1 << 30)
 	}

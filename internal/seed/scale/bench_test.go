@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,7 +79,6 @@ func BenchmarkAddCustomer(b *testing.B) {
 		b.Fatal("a PostgreSQL and the peer's program in CHANNELGRAPH_TEST_LIMIT are needed: use make bench-tree")
 	}
 	h, dsn := benchWorld(b)
-	debug.SetGCPercent(400) // as serve does
 	gina, reseller := h.admin(b), h.firstReseller(b)
 	h.compare(b, program, dsn, gina, reseller)
 	for _, writers := range []int{1, 8} {
