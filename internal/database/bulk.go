@@ -44,7 +44,7 @@ func (db *DB) InBulk(ctx context.Context, fn func(ctx context.Context, b *Bulk) 
 		return err
 	}
 	if err := inner.Commit(); err != nil {
-		return fmt.Errorf("committing: %w", err)
+		return fmt.Errorf("committing: %w", ended(ctx, err))
 	}
 	for t := range b.topics {
 		db.bell.ring(t)

@@ -342,12 +342,21 @@ func (db *DB) once(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	}
 	if err != nil {
 		_ = b.Rollback()
-		return nil, err
+		return nil, ended(ctx, err)
 	}
 	if err := b.Commit(); err != nil {
-		return nil, fmt.Errorf("committing: %w", err)
+		return nil, fmt.Errorf("committing: %w", ended(ctx, err))
 	}
 	return tx, nil
+}
+
+// ended says of a transaction that went away under its user that its context
+// ended, where it did.
+func ended(ctx context.Context, err error) error {
+	if cause := ctx.Err(); cause != nil && errors.Is(err, sql.ErrTxDone) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 // Now is the moment by the house's clock: UTC, microseconds.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -416,6 +417,31 @@ func TestPreparedIsForgotten(t *testing.T) {
 	})
 	if n, err := db.Read().NewSelect().TableExpr("noted").Count(t.Context()); err != nil || n != 11 {
 		t.Error(n, err)
+	}
+}
+
+// A transaction that went away with its context says so, however late its user
+// notices.
+func TestATransactionOutlivedByItsUser(t *testing.T) {
+	t.Parallel()
+	db := dbtest.New(t)
+	for name, at := range map[string]func(context.Context, *database.Tx, error) error{
+		"at the commit":   func(context.Context, *database.Tx, error) error { return nil },
+		"at a statement":  func(_ context.Context, _ *database.Tx, err error) error { return err },
+		"wrapped by both": func(_ context.Context, _ *database.Tx, err error) error { return fmt.Errorf("saving: %w", err) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := db.InTx(ctx, func(ctx context.Context, tx *database.Tx) error {
+			cancel()
+			for {
+				if _, err := tx.NewRaw("SELECT 1").Exec(context.WithoutCancel(ctx)); err != nil {
+					return at(ctx, tx, err)
+				}
+			}
+		})
+		if cancel(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
