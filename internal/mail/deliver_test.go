@@ -292,7 +292,9 @@ func TestSchedule(t *testing.T) {
 	d.ExpiresAt = w.m.db.Now().Add(4 * time.Hour)
 	w.msg = w.queue(d)
 	total := time.Duration(0)
-	for i, want := range []time.Duration{1, 5, 15, 60, 60, 60, 60} {
+	steps := []time.Duration{1, 5, 15, 60}
+	for i := 0; total < 4*time.Hour-time.Second; i++ { // the clock goes on meanwhile
+		want := steps[min(i, len(steps)-1)]
 		r := fault.AsRetry(w.deliver())
 		if r == nil || r.Free || r.After <= 0 {
 			t.Fatalf("attempt %d: %+v", i+1, r)
@@ -303,9 +305,6 @@ func TestSchedule(t *testing.T) {
 		}
 		total += r.After
 		w.m.db.Clock().Advance(r.After)
-		if total >= 4*time.Hour {
-			break
-		}
 	}
 	w.m.db.Clock().Advance(time.Minute)
 	if err := w.deliver(); err != nil {
