@@ -85,6 +85,9 @@ func main() {
 			if *run != "" {
 				args = append(args, "-test.run="+*run)
 			}
+			// What is left out here has a run of its own under the race detector (`raced` in
+			// test.sh), and test.sh compares in the end: both halves have to have passed the
+			// same tests.
 			if *skip != "" && strings.HasSuffix(p.ImportPath, *skipIn) {
 				args = append(args, "-test.skip="+*skip)
 			}
