@@ -84,6 +84,9 @@ func planCustomers(ctx context.Context, rows []*customer.Customer) (bool, error)
 	return true, nil
 }
 
+// The generated code asks the resolver for it.
+var _ gen.Planner = (*Resolver)(nil)
+
 // PlanCustomers writes the nodes of a list of customers, if that was planned.
 func (r *Resolver) PlanCustomers(ctx context.Context, oc *graphql.OperationContext, sel ast.SelectionSet, rows []*customer.Customer, plain gen.Plain) graphql.Marshaler {
 	if len(rows) == 0 {
